@@ -1,0 +1,128 @@
+/*
+ * base.h - what every file includes: standard headers, slices, assertions, small macros.
+ *
+ * Knows nothing of the program. The only header with conditional compilation in it.
+ */
+#pragma once
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+#define MUST_USE __attribute__((warn_unused_result))
+#define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define NORETURN __attribute__((noreturn))
+#define UNUSED __attribute__((unused))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define MIN(a, b) ({ __typeof__(a) min_a_ = (a); __typeof__(b) min_b_ = (b); min_a_ < min_b_ ? min_a_ : min_b_; })
+#define MAX(a, b) ({ __typeof__(a) max_a_ = (a); __typeof__(b) max_b_ = (b); max_a_ > max_b_ ? max_a_ : max_b_; })
+
+/* Moves ownership: the value of *src goes to dst, *src becomes zero. */
+#define TAKE(dst, src)                                      \
+	do {                                                \
+		(dst) = *(src);                             \
+		memset((src), 0, sizeof *(src));            \
+	} while (0)
+
+/* Our own fault, never the peer's: says where, and ends the process. On in release builds too. */
+#define BUG_ON(cond)                                                \
+	do {                                                        \
+		if (unlikely(cond))                                 \
+			bug_die(__FILE__, __LINE__, #cond);         \
+	} while (0)
+NORETURN void bug_die(const char *file, int line, const char *what);
+
+/* A borrowed run of bytes, not terminated. Void when its owner goes. {NULL, 0} means absent. */
+struct str {
+	const char *p;
+	size_t n;
+};
+
+#define STR(literal) ((struct str){ (literal), sizeof(literal) - 1 })
+#define STR_NONE ((struct str){ NULL, 0 })
+/* For "%.*s". */
+#define STR_ARG(s) (int)(s).n, (s).p
+
+static inline struct str str_of(const char *p, size_t n)
+{
+	return (struct str){ p, n };
+}
+
+static inline struct str str_from_c(const char *c)
+{
+	return (struct str){ c, c ? strlen(c) : 0 };
+}
+
+static inline bool str_eq(struct str a, struct str b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* ASCII only: never the locale's idea of case. */
+static inline char str_lower_char(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* Equality without regard to ASCII case. */
+bool str_eq_nocase(struct str a, struct str b);
+
+/* Decimal digits only (no sign, no space), at most max. Returns false on anything else or overflow. */
+bool str_to_u64(struct str s, uint64_t max, uint64_t *out) MUST_USE;
+
+static inline bool str_starts(struct str s, struct str prefix)
+{
+	return s.n >= prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0;
+}
+
+static inline bool str_ends(struct str s, struct str suffix)
+{
+	return s.n >= suffix.n && memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0;
+}
+
+/* Without leading and trailing SP and HTAB (OWS of RFC 9110 section 5.6.3). */
+static inline struct str str_trim(struct str s)
+{
+	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s.p++, s.n--;
+	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
+/*
+ * malloc and realloc that do not return on failure: memory is bounded by budgets, so failure is the
+ * machine's end.
+ */
+void *base_alloc(size_t n) MUST_USE __attribute__((malloc, alloc_size(1)));
+void *base_zalloc(size_t n) MUST_USE __attribute__((malloc, alloc_size(1)));
+void *base_realloc(void *p, size_t n) MUST_USE __attribute__((alloc_size(2)));
+
+/*
+ * True when built with AddressSanitizer: pools then give every object back to malloc, so that it sees
+ * misuse.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define BASE_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BASE_SANITIZED 1
+#endif
+#endif
+#ifndef BASE_SANITIZED
+#define BASE_SANITIZED 0
+#endif
