@@ -165,6 +165,13 @@ void x_leave(struct end *e);
  */
 void x_abort(struct end *e, enum err why);
 
+/*
+ * By the down end, which stays: the request cannot go on (malformed, too large, too slow), and the client is to get the
+ * answer of that error's row. Whoever is the up end gets `abort`, then the router. Also without a request told before.
+ * Returns false when the final head was told already: then only x_abort is left.
+ */
+bool x_refuse(struct end *e, enum err why) MUST_USE;
+
 /* ---- telling ---- */
 
 /*
