@@ -11,8 +11,10 @@
  * attaches the real one. An abort by the up end before it told a final head comes back to the router,
  * which then installs an error page (or another upstream); afterwards it goes to the down end.
  *
- * Order towards an end: heads (interim ones, the final one), body bytes, trailers, END; an abort comes
- * after what was told before it. An end that has left or aborted is never called again.
+ * Order towards an end: heads (interim ones, the final one), body bytes, END; trailers are told before
+ * END, while body bytes may still wait, and belong behind them. An abort towards the down end comes only
+ * when it has taken all body bytes told before. An end that has left or aborted is never called again;
+ * what an end still tells after x_refuse has dropped it, and before it hears of that, is ignored.
  */
 #pragma once
 
@@ -111,11 +113,13 @@ struct exchange {
 	struct list queue_node;
 	struct list live_node;
 	struct slab_waiter memory;
-	struct head_box *heads[2], **heads_tail[2]; /* by the side that is told */
-	uint8_t pending[2];
-	uint8_t visits;
-	bool finished, has_failed_up;
-	enum err abort_why[2];
+	struct head_box *heads[2]; /* not yet delivered, by the side that is told */
+	struct head *request_trailers; /* told again to another up end */
+	struct end *dismissed;     /* up end that x_refuse replaced and that has not heard of it yet */
+	uint8_t pending[2];        /* verbs to call, by side */
+	uint8_t visits;            /* in this turn */
+	bool finished;
+	enum err abort_why[2], dismissed_why;
 	uint64_t turn;
 	size_t moved_bytes; /* in this turn */
 	struct grave grave;
@@ -132,6 +136,8 @@ enum { X_VISITS_PER_TURN = 4, X_BYTES_PER_TURN = 256 * 1024 };
 struct x_router {
 	const struct end_ops *ops;
 	void (*finished)(struct exchange *x);
+	/* Every head that an up end tells, before the down end sees it: header rules. May be NULL. */
+	void (*response)(struct exchange *x, struct head *h);
 };
 void x_set_router(const struct x_router *r);
 
@@ -166,9 +172,10 @@ void x_leave(struct end *e);
 void x_abort(struct end *e, enum err why);
 
 /*
- * By the down end, which stays: the request cannot go on (malformed, too large, too slow), and the client is to get the
- * answer of that error's row. Whoever is the up end gets `abort`, then the router. Also without a request told before.
- * Returns false when the final head was told already: then only x_abort is left.
+ * By the down end, which stays: the request cannot go on (malformed, too large, too slow), and the client
+ * is to get the answer of that error's row. Whoever is the up end gets `abort`, then the router. Also
+ * without a request told before. Returns false when the final head was told already: then only x_abort is
+ * left.
  */
 bool x_refuse(struct end *e, enum err why) MUST_USE;
 

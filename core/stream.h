@@ -57,6 +57,8 @@ struct stream {
 	uint8_t sock; /* STREAM_* as the kernel last told */
 	uint8_t can;  /* STREAM_* as the owner may use them */
 	uint8_t want; /* STREAM_* the owner wants to be called for */
+	bool calling; /* on_ready runs */
+	bool closed;  /* waits for its grave */
 };
 
 /*
