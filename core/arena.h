@@ -1,8 +1,9 @@
 /*
  * arena.h - memory that is given out piece by piece and returned as a whole.
  *
- * One per exchange (message heads) and one per configuration. Never shrinks, never frees a piece. An
- * exchange's first block comes from the worker's free list, so that the steady path calls no malloc.
+ * One per exchange (message heads) and one per configuration. Never shrinks, never frees a piece. Blocks
+ * of the ordinary size come from the worker's spare ones, so that the steady path calls no malloc. Knows
+ * nothing of what it holds. A struct arena may be moved by assignment: nothing points to it.
  */
 #pragma once
 
@@ -13,9 +14,9 @@ enum { ARENA_BLOCK_BYTES = 8192 };
 struct arena_block;
 
 struct arena {
-	struct arena_block *first; /* newest */
-	char *at, *end;
-	size_t held_bytes; /* of all blocks, for limits and the log */
+	struct arena_block *first; /* the one being given out; behind it those that are full */
+	char *at, *end;            /* what is left of it */
+	size_t held_bytes;         /* of all blocks, for limits and the log */
 };
 
 void arena_init(struct arena *a);
@@ -24,17 +25,20 @@ void arena_fini(struct arena *a);
 
 /* n bytes aligned for any type; n may be 0. Never fails. Borrowed until arena_fini. */
 void *arena_alloc(struct arena *a, size_t n) MUST_USE;
+/* The same, zeroed. */
 void *arena_zalloc(struct arena *a, size_t n) MUST_USE;
-/* A copy of s with a NUL behind it (not counted). */
+/* A copy of s with a NUL behind it (not counted). What is absent stays absent. */
 struct str arena_dup(struct arena *a, struct str s) MUST_USE;
+/* The same as a C string; of an absent s the empty one. */
 char *arena_dup_c(struct arena *a, struct str s) MUST_USE;
+/* Formatted text with a NUL behind it (not counted). */
 struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3) MUST_USE;
 
 #define arena_new(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 
 /*
- * Grows an array of `cap` elements so that index n fits; the old elements are copied, the old place is
- * left.
+ * Makes room for element number n of an array that holds n elements and has room for `cap`; they are
+ * copied, the old place is left. `cap` must be wide enough for twice what it is.
  */
 #define arena_grow(a, array, n, cap)                                                             \
 	do {                                                                                     \

@@ -28,8 +28,18 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
-#define MIN(a, b) ({ __typeof__(a) min_a_ = (a); __typeof__(b) min_b_ = (b); min_a_ < min_b_ ? min_a_ : min_b_; })
-#define MAX(a, b) ({ __typeof__(a) max_a_ = (a); __typeof__(b) max_b_ = (b); max_a_ > max_b_ ? max_a_ : max_b_; })
+#define MIN(a, b)                               \
+	({                                      \
+		__typeof__(a) min_a_ = (a);     \
+		__typeof__(b) min_b_ = (b);     \
+		min_a_ < min_b_ ? min_a_ : min_b_; \
+	})
+#define MAX(a, b)                               \
+	({                                      \
+		__typeof__(a) max_a_ = (a);     \
+		__typeof__(b) max_b_ = (b);     \
+		max_a_ > max_b_ ? max_a_ : max_b_; \
+	})
 
 /* Moves ownership: the value of *src goes to dst, *src becomes zero. */
 #define TAKE(dst, src)                                      \
@@ -78,6 +88,18 @@ static inline char str_lower_char(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
+/* The same for eight characters at once, whatever their order in the word. */
+static inline uint64_t str_lower_8(uint64_t x)
+{
+	const uint64_t ones = 0x0101010101010101u, high = ones * 0x80;
+	uint64_t low7 = x & ~high;
+	/* The high bit of each byte: at least 'A'; beyond 'Z'. A carry never leaves its byte. */
+	uint64_t from_a = low7 + ones * (0x80 - 'A'), beyond_z = low7 + ones * (0x7f - 'Z');
+	uint64_t is_upper = from_a & ~beyond_z & ~x & high;
+
+	return x | is_upper >> 2;
+}
+
 /* Equality without regard to ASCII case. */
 bool str_eq_nocase(struct str a, struct str b);
 
@@ -113,8 +135,8 @@ void *base_zalloc(size_t n) MUST_USE __attribute__((malloc, alloc_size(1)));
 void *base_realloc(void *p, size_t n) MUST_USE __attribute__((alloc_size(2)));
 
 /*
- * True when built with AddressSanitizer: pools then give every object back to malloc, so that it sees
- * misuse.
+ * True when built with AddressSanitizer: pools then give every object back to malloc, and arenas poison
+ * what they have not given out, so that it sees misuse.
  */
 #if defined(__SANITIZE_ADDRESS__)
 #define BASE_SANITIZED 1
@@ -125,4 +147,14 @@ void *base_realloc(void *p, size_t n) MUST_USE __attribute__((alloc_size(2)));
 #endif
 #ifndef BASE_SANITIZED
 #define BASE_SANITIZED 0
+#endif
+
+#if BASE_SANITIZED
+void __asan_poison_memory_region(const volatile void *p, size_t n);
+void __asan_unpoison_memory_region(const volatile void *p, size_t n);
+#define base_poison(p, n) __asan_poison_memory_region((p), (n))
+#define base_unpoison(p, n) __asan_unpoison_memory_region((p), (n))
+#else
+#define base_poison(p, n) ((void)(p), (void)(n))
+#define base_unpoison(p, n) ((void)(p), (void)(n))
 #endif

@@ -56,7 +56,10 @@ void buf_commit(struct buf *b, size_t n);
 int buf_peek(const struct buf *b, size_t max, struct iovec *iov, int cap) MUST_USE;
 /* Drops n <= buf_len bytes from the front. */
 void buf_drop(struct buf *b, size_t n);
-/* Moves the first n bytes of src to the end of dst; whole slabs change hands, no byte of theirs is copied. */
+/*
+ * Moves the first n <= buf_len(src) bytes of src to the end of dst. Whole slabs change hands; only a part
+ * of one, and what is so little that it would waste a slab, is copied. src and dst differ.
+ */
 void buf_move(struct buf *dst, struct buf *src, size_t n);
 /* Copies up to n bytes from the front into p, without dropping them. Returns how many. */
 size_t buf_copy(const struct buf *b, void *p, size_t n);
@@ -76,7 +79,8 @@ void slab_drop_spares(void);
 /*
  * Who found no room because of the budget (not because of its own pipe) waits here and is woken, once, in
  * order, when a sixteenth of the budget is free again. `woken` is called outside of any verb; the waiter
- * is unlinked before.
+ * is unlinked before, and may wait again at once, behind the others. list_init the node first; list_del
+ * gives up waiting. To wait twice is to wait once.
  */
 struct slab_waiter {
 	struct list node;

@@ -153,7 +153,7 @@ struct head {
 	bool expect_continue;  /* request: waits for 100 before its body */
 	struct str websocket_key; /* request, h1: Sec-WebSocket-Key; empty from h2 (up makes one) */
 	struct field *fields;
-	uint16_t nfields, cap;
+	uint32_t nfields, cap;
 };
 
 /* By ASCII-case-insensitive name; FIELD_UNKNOWN when it has no row. */

@@ -12,7 +12,7 @@
 /* Milliseconds. */
 #define TIMEOUT_TABLE(X) \
 	X(handshake_ms, "handshake", 10 * 1000, "TLS handshake, total") \
-	X(request_head_ms, "request-head", 15 * 1000, "from the first byte of a request to the end of its head")  \
+	X(request_head_ms, "request-head", 15 * 1000, "from a request's first byte to the end of its head")  \
 	X(request_body_ms, "request-body", 60 * 1000, "without progress within a request body") \
 	X(write_ms, "write", 60 * 1000, "without progress while the client does not read") \
 	X(keepalive_ms, "keepalive", 60 * 1000, "between two requests of a connection") \
@@ -21,7 +21,7 @@
 	X(ping_timeout_ms, "ping-timeout", 10 * 1000, "for the answer to a PING") \
 	X(linger_ms, "linger", 30 * 1000, "discarding a request body after an early answer, total") \
 	X(upstream_connect_ms, "upstream-connect", 5 * 1000, "connecting to an upstream") \
-	X(upstream_response_ms, "upstream-response", 120 * 1000, "from the request sent to the response head")    \
+	X(upstream_response_ms, "upstream-response", 120 * 1000, "from the request to the response head")    \
 	X(upstream_idle_ms, "upstream-idle", 3600 * 1000, "without progress within a response body") \
 	X(upstream_keepalive_ms, "upstream-keepalive", 30 * 1000, "an unused pooled upstream connection") \
 	X(ride_out_ms, "ride-out", 5 * 1000, "holding requests for an upstream that is down") \
@@ -35,7 +35,7 @@
 #define LIMIT_TABLE(X) \
 	X(connections, "connections", 16384, "client connections of the machine") \
 	X(connections_per_address, "connections-per-address", 512, "client connections of one address") \
-	X(undecided, "undecided", 1024, "connections whose first bytes do not yet tell their protocol") \
+	X(undecided, "undecided", 1024, "connections of undecided protocol") \
 	X(request_line_bytes, "request-line", 16 * 1024, "request line (414)") \
 	X(request_head_bytes, "request-head", 64 * 1024, "request head (431)") \
 	X(request_fields, "request-fields", 200, "fields of a request head (431)") \
@@ -50,7 +50,7 @@
 	X(memory_bytes, "memory", 256 * 1024 * 1024, "body and output bytes stored by a worker") \
 	X(abuse, "abuse", 100, "one connection's budget for resets, floods and empty frames") \
 	X(upstream_connections, "upstream-connections", 1024, "connections to one target, per worker") \
-	X(upstream_idle_connections, "upstream-idle-connections", LIMIT_NONE, "unused pooled connections of one target")
+	X(upstream_idle_connections, "upstream-idle-connections", LIMIT_NONE, "unused ones, per target")
 
 struct timeouts {
 #define X(field, key, dflt, what) uint64_t field;

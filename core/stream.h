@@ -20,7 +20,8 @@
 enum stream_bit {
 	STREAM_IN = 1,  /* readable, or its end is */
 	STREAM_OUT = 2, /* writable */
-	STREAM_HUP = 4, /* the peer has ended its direction, or the connection broke; sticky. Unread bytes may still be there */
+	/* The peer has ended its direction, or the connection broke. Sticky; unread bytes may still wait. */
+	STREAM_HUP = 4,
 };
 
 struct stream;
