@@ -40,16 +40,16 @@ struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3) MUST
  * Makes room for element number n of an array that holds n elements and has room for `cap`; they are
  * copied, the old place is left. `cap` must be wide enough for twice what it is.
  */
-#define arena_grow(a, array, n, cap)                                                             \
-	do {                                                                                     \
-		if ((n) >= (cap)) {                                                              \
-			size_t cap_ = (cap) ? 2 * (size_t)(cap) : 16;                            \
-			void *p_ = arena_alloc((a), cap_ * sizeof *(array));                     \
-			if (cap)                                                                 \
-				memcpy(p_, (array), (size_t)(cap) * sizeof *(array));            \
-			(array) = p_;                                                            \
-			(cap) = (__typeof__(cap))cap_;                                           \
-		}                                                                                \
+#define arena_grow(a, array, n, cap)                                                  \
+	do {                                                                          \
+		if ((n) >= (cap)) {                                                   \
+			size_t cap_ = (cap) ? 2 * (size_t)(cap) : 16;                 \
+			void *p_ = arena_alloc((a), cap_ * sizeof *(array));          \
+			if (cap)                                                      \
+				memcpy(p_, (array), (size_t)(cap) * sizeof *(array)); \
+			(array) = p_;                                                 \
+			(cap) = (__typeof__(cap))cap_;                                \
+		}                                                                     \
 	} while (0)
 
 /* Empties the worker's list of spare blocks: at exit, and for tests that count memory. */

@@ -28,31 +28,31 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
-#define MIN(a, b)                               \
-	({                                      \
-		__typeof__(a) min_a_ = (a);     \
-		__typeof__(b) min_b_ = (b);     \
+#define MIN(a, b)                                  \
+	({                                         \
+		__typeof__(a) min_a_ = (a);        \
+		__typeof__(b) min_b_ = (b);        \
 		min_a_ < min_b_ ? min_a_ : min_b_; \
 	})
-#define MAX(a, b)                               \
-	({                                      \
-		__typeof__(a) max_a_ = (a);     \
-		__typeof__(b) max_b_ = (b);     \
+#define MAX(a, b)                                  \
+	({                                         \
+		__typeof__(a) max_a_ = (a);        \
+		__typeof__(b) max_b_ = (b);        \
 		max_a_ > max_b_ ? max_a_ : max_b_; \
 	})
 
 /* Moves ownership: the value of *src goes to dst, *src becomes zero. */
-#define TAKE(dst, src)                                      \
-	do {                                                \
-		(dst) = *(src);                             \
-		memset((src), 0, sizeof *(src));            \
+#define TAKE(dst, src)                           \
+	do {                                     \
+		(dst) = *(src);                  \
+		memset((src), 0, sizeof *(src)); \
 	} while (0)
 
 /* Our own fault, never the peer's: says where, and ends the process. On in release builds too. */
-#define BUG_ON(cond)                                                \
-	do {                                                        \
-		if (unlikely(cond))                                 \
-			bug_die(__FILE__, __LINE__, #cond);         \
+#define BUG_ON(cond)                                        \
+	do {                                                \
+		if (unlikely(cond))                         \
+			bug_die(__FILE__, __LINE__, #cond); \
 	} while (0)
 NORETURN void bug_die(const char *file, int line, const char *what);
 

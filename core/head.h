@@ -14,94 +14,94 @@
  * Columns: id, canonical lower-case name, flags (FIELD_*).
  */
 #define FIELDS_2(X) X(TE, "te", FIELD_HOP)
-#define FIELDS_3(X) \
+#define FIELDS_3(X)      \
 	X(AGE, "age", 0) \
 	X(VIA, "via", 0)
-#define FIELDS_4(X) \
+#define FIELDS_4(X)                        \
 	X(HOST, "host", FIELD_NO_NOMINATE) \
-	X(ETAG, "etag", 0) \
-	X(DATE, "date", 0) \
-	X(VARY, "vary", 0) \
-	X(LINK, "link", 0) \
+	X(ETAG, "etag", 0)                 \
+	X(DATE, "date", 0)                 \
+	X(VARY, "vary", 0)                 \
+	X(LINK, "link", 0)                 \
 	X(FROM, "from", 0)
-#define FIELDS_5(X) \
+#define FIELDS_5(X)          \
 	X(ALLOW, "allow", 0) \
 	X(RANGE, "range", 0)
-#define FIELDS_6(X) \
-	X(ACCEPT, "accept", 0) \
+#define FIELDS_6(X)                       \
+	X(ACCEPT, "accept", 0)            \
 	X(COOKIE, "cookie", FIELD_SECRET) \
-	X(EXPECT, "expect", 0) \
-	X(SERVER, "server", 0) \
-	X(PRAGMA, "pragma", 0) \
+	X(EXPECT, "expect", 0)            \
+	X(SERVER, "server", 0)            \
+	X(PRAGMA, "pragma", 0)            \
 	X(ORIGIN, "origin", 0)
-#define FIELDS_7(X) \
+#define FIELDS_7(X)                      \
 	X(UPGRADE, "upgrade", FIELD_HOP) \
-	X(TRAILER, "trailer", 0) \
-	X(REFERER, "referer", 0) \
-	X(EXPIRES, "expires", 0) \
+	X(TRAILER, "trailer", 0)         \
+	X(REFERER, "referer", 0)         \
+	X(EXPIRES, "expires", 0)         \
 	X(REFRESH, "refresh", 0)
-#define FIELDS_8(X) \
+#define FIELDS_8(X)                \
 	X(IF_MATCH, "if-match", 0) \
 	X(IF_RANGE, "if-range", 0) \
 	X(LOCATION, "location", 0) \
 	X(PRIORITY, "priority", 0)
 #define FIELDS_9(X) X(FORWARDED, "forwarded", FIELD_NO_NOMINATE)
-#define FIELDS_10(X) \
+#define FIELDS_10(X)                           \
 	X(CONNECTION, "connection", FIELD_HOP) \
 	X(KEEP_ALIVE, "keep-alive", FIELD_HOP) \
-	X(USER_AGENT, "user-agent", 0) \
+	X(USER_AGENT, "user-agent", 0)         \
 	X(SET_COOKIE, "set-cookie", FIELD_SECRET)
 #define FIELDS_11(X) X(RETRY_AFTER, "retry-after", 0)
-#define FIELDS_12(X) \
+#define FIELDS_12(X)                       \
 	X(CONTENT_TYPE, "content-type", 0) \
 	X(MAX_FORWARDS, "max-forwards", 0) \
 	X(X_REQUEST_ID, "x-request-id", 0)
-#define FIELDS_13(X) \
+#define FIELDS_13(X)                                    \
 	X(AUTHORIZATION, "authorization", FIELD_SECRET) \
-	X(CACHE_CONTROL, "cache-control", 0) \
-	X(CONTENT_RANGE, "content-range", 0) \
-	X(ACCEPT_RANGES, "accept-ranges", 0) \
-	X(IF_NONE_MATCH, "if-none-match", 0) \
+	X(CACHE_CONTROL, "cache-control", 0)            \
+	X(CONTENT_RANGE, "content-range", 0)            \
+	X(ACCEPT_RANGES, "accept-ranges", 0)            \
+	X(IF_NONE_MATCH, "if-none-match", 0)            \
 	X(LAST_MODIFIED, "last-modified", 0)
-#define FIELDS_14(X) \
+#define FIELDS_14(X)                           \
 	X(ACCEPT_CHARSET, "accept-charset", 0) \
 	X(CONTENT_LENGTH, "content-length", FIELD_NO_NOMINATE)
-#define FIELDS_15(X) \
-	X(ACCEPT_ENCODING, "accept-encoding", 0) \
-	X(ACCEPT_LANGUAGE, "accept-language", 0) \
+#define FIELDS_15(X)                                             \
+	X(ACCEPT_ENCODING, "accept-encoding", 0)                 \
+	X(ACCEPT_LANGUAGE, "accept-language", 0)                 \
 	X(X_FORWARDED_FOR, "x-forwarded-for", FIELD_NO_NOMINATE) \
 	X(X_FRAME_OPTIONS, "x-frame-options", 0)
-#define FIELDS_16(X) \
-	X(CONTENT_LANGUAGE, "content-language", 0) \
-	X(CONTENT_LOCATION, "content-location", 0) \
-	X(CONTENT_ENCODING, "content-encoding", 0) \
+#define FIELDS_16(X)                                       \
+	X(CONTENT_LANGUAGE, "content-language", 0)         \
+	X(CONTENT_LOCATION, "content-location", 0)         \
+	X(CONTENT_ENCODING, "content-encoding", 0)         \
 	X(PROXY_CONNECTION, "proxy-connection", FIELD_HOP) \
-	X(WWW_AUTHENTICATE, "www-authenticate", 0) \
+	X(WWW_AUTHENTICATE, "www-authenticate", 0)         \
 	X(X_FORWARDED_HOST, "x-forwarded-host", FIELD_NO_NOMINATE)
-#define FIELDS_17(X) \
-	X(IF_MODIFIED_SINCE, "if-modified-since", 0) \
-	X(SEC_WEBSOCKET_KEY, "sec-websocket-key", 0) \
+#define FIELDS_17(X)                                                             \
+	X(IF_MODIFIED_SINCE, "if-modified-since", 0)                             \
+	X(SEC_WEBSOCKET_KEY, "sec-websocket-key", 0)                             \
 	X(TRANSFER_ENCODING, "transfer-encoding", FIELD_HOP | FIELD_NO_NOMINATE) \
 	X(X_FORWARDED_PROTO, "x-forwarded-proto", FIELD_NO_NOMINATE)
-#define FIELDS_18(X) \
+#define FIELDS_18(X)                                           \
 	X(PROXY_AUTHENTICATE, "proxy-authenticate", FIELD_HOP) \
 	X(X_FORWARDED_PREFIX, "x-forwarded-prefix", FIELD_NO_NOMINATE)
-#define FIELDS_19(X) \
+#define FIELDS_19(X)                                     \
 	X(CONTENT_DISPOSITION, "content-disposition", 0) \
 	X(IF_UNMODIFIED_SINCE, "if-unmodified-since", 0) \
 	X(PROXY_AUTHORIZATION, "proxy-authorization", FIELD_HOP | FIELD_SECRET)
 #define FIELDS_20(X) X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept", 0)
 #define FIELDS_22(X) X(X_CONTENT_TYPE_OPTIONS, "x-content-type-options", 0)
 #define FIELDS_23(X) X(CONTENT_SECURITY_POLICY, "content-security-policy", 0)
-#define FIELDS_25(X) \
+#define FIELDS_25(X)                                                 \
 	X(STRICT_TRANSPORT_SECURITY, "strict-transport-security", 0) \
 	X(UPGRADE_INSECURE_REQUESTS, "upgrade-insecure-requests", 0)
 #define FIELDS_27(X) X(ACCESS_CONTROL_ALLOW_ORIGIN, "access-control-allow-origin", 0)
 
-#define FIELD_TABLE(X) \
+#define FIELD_TABLE(X)                                                                                  \
 	FIELDS_2(X) FIELDS_3(X) FIELDS_4(X) FIELDS_5(X) FIELDS_6(X) FIELDS_7(X) FIELDS_8(X) FIELDS_9(X) \
-	FIELDS_10(X) FIELDS_11(X) FIELDS_12(X) FIELDS_13(X) FIELDS_14(X) FIELDS_15(X) FIELDS_16(X) \
-	FIELDS_17(X) FIELDS_18(X) FIELDS_19(X) FIELDS_20(X) FIELDS_22(X) FIELDS_23(X)           \
+	FIELDS_10(X) FIELDS_11(X) FIELDS_12(X) FIELDS_13(X) FIELDS_14(X) FIELDS_15(X) FIELDS_16(X)      \
+	FIELDS_17(X) FIELDS_18(X) FIELDS_19(X) FIELDS_20(X) FIELDS_22(X) FIELDS_23(X)                   \
 	FIELDS_25(X) FIELDS_27(X)
 
 enum field_flag {
@@ -178,8 +178,8 @@ unsigned head_remove_name(struct head *h, struct str name);
 void head_set(struct arena *a, struct head *h, enum field_id id, struct str value);
 
 /* Iterates over fields that are not removed. */
-#define head_for_each(f, h)                                                                       \
-	for (struct field *f = (h)->fields, *f##_end = f + (h)->nfields; f < f##_end; f++)        \
+#define head_for_each(f, h)                                                                \
+	for (struct field *f = (h)->fields, *f##_end = f + (h)->nfields; f < f##_end; f++) \
 		if (!f->removed)
 
 /*
