@@ -1,7 +1,7 @@
 /*
- * guard.h - bytes laid against an unreadable page: a parser that looks one byte too far, or one too early, dies.
+ * guard.h - bytes laid against an unreadable page: a parser that looks a byte too far, or too early, dies.
  *
- * AddressSanitizer sees most of that, but not what goes on inside memchr or a wide load. For parsers' unit tests:
+ * AddressSanitizer sees most of that, but not what goes on inside memchr or a wide load. In a unit test:
  *
  *	struct guard g = guard_open(4096);
  *	for (size_t n = 0; n <= len; n++)
