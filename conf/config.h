@@ -42,6 +42,8 @@ struct conf_mount {
 	struct str base;        /* PROXY: what replaces the mountpoint, no trailing '/' */
 	struct str redirect;    /* REDIRECT: absolute URL, no trailing '/' */
 	uint16_t redirect_status;
+	struct limits limits;   /* the vhost's, with what the mount overrides */
+	struct timeouts timeouts;
 	struct conf_pos pos;
 };
 
@@ -58,16 +60,18 @@ struct conf_vhost {
 	struct conf_header *headers; /* set on every answer */
 	size_t nheaders;
 	bool sts;
+	bool strict_host_check; /* of a listener's first vhost: no other name is answered by it */
 	int access_log;         /* index into config.logs, -1: none */
 	struct limits limits;
 	struct timeouts timeouts;
 	struct conf_pos pos;
 };
 
-/* One listening socket. */
+/* One listening socket (two for "*": one a family). Its name is the parent's key over reloads. */
 struct conf_listener {
-	struct str name;        /* "*:443", "127.0.0.1:8443", "[::1]:443", "unix:/run/x.sock": unique; the parent's key over reloads */
-	struct str interface;   /* as written: address, interface name, socket path; empty: all */
+	struct str name;        /* "*:443", "127.0.0.1:8443", "[::1]:443", "eth0:443", "unix:/run/x.sock": unique */
+	struct str interface;   /* address in canonical form, interface name, socket path; empty: all */
+	struct str unix_user, unix_group; /* owner of the socket file; empty: the parent's own */
 	bool is_unix;
 	bool no_ipv6, only_ipv6;
 	uint16_t port;
@@ -98,6 +102,7 @@ struct conf_global {
 	struct str server_string;
 	struct str error_css;   /* path of a style sheet instead of the built-in one */
 	struct limits limits;
+	bool connections_per_address_written; /* the default leaves out loopback and Unix peers */
 	struct timeouts timeouts;
 };
 
@@ -116,6 +121,8 @@ struct config {
 	size_t nlogs;
 	struct conf_file **files;
 	size_t nfiles;
+	void *map; /* the bundle that files[]->bytes lie in; NULL without one */
+	size_t map_bytes;
 };
 
 struct config *conf_get(struct config *c);

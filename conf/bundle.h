@@ -1,0 +1,53 @@
+/*
+ * bundle.h - every file a configuration needs, read once by the parent, in one sealed memory file.
+ *
+ * A worker and the trial get the descriptor and build the very same configuration from it; they open no file
+ * themselves. Knows files and memory, not what is in them. Called by parent, trial and worker.
+ */
+#pragma once
+
+#include "conf/load.h"
+
+/* What a record is to its reader. */
+enum conf_record_kind {
+	CONF_RECORD_SOURCE = 1, /* a configuration file */
+	CONF_RECORD_FILE,       /* a file that a configuration names: certificate, key, style sheet */
+};
+
+struct conf_record {
+	struct str path, bytes;
+	enum conf_record_kind kind;
+};
+
+struct conf_bundle {
+	struct conf_record *records; /* slices of map; the array itself is allocated */
+	size_t n;
+	void *map;
+	size_t map_bytes;
+};
+
+/*
+ * A sealed memory file (close-on-exec) that holds the records, or -1 with errno. The caller owns it.
+ */
+int conf_bundle_write(const struct conf_record *records, size_t n) MUST_USE;
+/*
+ * Maps it and checks every bound. False: not sealed, or not a bundle; nothing is held then. fd stays the
+ * caller's and may be closed.
+ */
+bool conf_bundle_map(struct conf_bundle *b, int fd) MUST_USE;
+void conf_bundle_unmap(struct conf_bundle *b);
+
+/*
+ * The parent's side: finds the files at path (find.h), loads them, reads the files they name, and writes the
+ * bundle. Returns its descriptor, owned by the caller, and one reference in *out when out is not NULL. -1 when
+ * there was an error; r says which.
+ */
+int conf_make_bundle(const char *path, struct conf_report *r, struct config **out) MUST_USE;
+/* The same for configuration files that are in memory already. */
+int conf_make_bundle_from(const struct conf_source *src, size_t n, struct conf_report *r,
+			  struct config **out) MUST_USE;
+/*
+ * The worker's side: the configuration that the bundle holds, with config.files[]->bytes pointing into its
+ * mapping, which conf_put of the last reference ends. NULL: r says why. fd stays the caller's.
+ */
+struct config *conf_from_bundle(int fd, struct conf_report *r) MUST_USE;
