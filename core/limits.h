@@ -32,24 +32,24 @@
 
 /* Bytes or counts; LIMIT_NONE: unlimited. */
 #define LIMIT_NONE UINT64_MAX
-#define LIMIT_TABLE(X)                                                                                         \
-	X(connections, "connections", 16384, "client connections of the machine")                              \
-	X(connections_per_address, "connections-per-address", 512, "client connections of one address")        \
-	X(undecided, "undecided", 1024, "connections of undecided protocol")                                   \
-	X(request_line_bytes, "request-line", 16 * 1024, "request line (414)")                                 \
-	X(request_head_bytes, "request-head", 64 * 1024, "request head (431)")                                 \
-	X(request_fields, "request-fields", 200, "fields of a request head (431)")                             \
-	X(request_body_bytes, "request-body", LIMIT_NONE, "request body (413)")                                \
-	X(response_head_bytes, "response-head", 128 * 1024, "response head of an upstream (502)")              \
-	X(trailers_bytes, "trailers", 16 * 1024, "trailer section")                                            \
-	X(chunk_extensions_bytes, "chunk-extensions", 16 * 1024, "chunk extensions of one body")               \
-	X(interim_responses, "interim-responses", 32, "1xx responses before the final one")                    \
-	X(h2_streams, "h2-streams", 128, "concurrent streams of an h2 connection")                             \
-	X(h2_connection_buffer_bytes, "h2-connection-buffer", 1024 * 1024, "stored bytes of an h2 connection") \
-	X(pipe_bytes, "pipe", 64 * 1024, "each of the two pipes of an exchange")                               \
-	X(memory_bytes, "memory", 256 * 1024 * 1024, "body and output bytes stored by a worker")               \
-	X(abuse, "abuse", 100, "one connection's budget for resets, floods and empty frames")                  \
-	X(upstream_connections, "upstream-connections", 1024, "connections to one target, per worker")         \
+#define LIMIT_TABLE(X)                                                                                      \
+	X(connections, "connections", 16384, "client connections of the machine")                           \
+	X(connections_per_address, "connections-per-address", 512, "client connections of one address")     \
+	X(undecided, "undecided", 1024, "connections of undecided protocol")                                \
+	X(request_line_bytes, "request-line", 16 * 1024, "request line (414)")                              \
+	X(request_head_bytes, "request-head", 64 * 1024, "request head (431)")                              \
+	X(request_fields, "request-fields", 200, "fields of a request head (431)")                          \
+	X(request_body_bytes, "request-body", LIMIT_NONE, "request body (413)")                             \
+	X(response_head_bytes, "response-head", 128 * 1024, "response head of an upstream (502)")           \
+	X(trailers_bytes, "trailers", 16 * 1024, "trailer section")                                         \
+	X(chunk_extensions_bytes, "chunk-extensions", 16 * 1024, "chunk extensions of one body")            \
+	X(interim_responses, "interim-responses", 32, "1xx responses before the final one")                 \
+	X(h2_streams, "h2-streams", 128, "concurrent streams of an h2 connection")                          \
+	X(h2_connection_buffer_bytes, "h2-connection-buffer", 1024 * 1024, "stored bytes of a connection")  \
+	X(pipe_bytes, "pipe", 64 * 1024, "each of the two pipes of an exchange")                            \
+	X(memory_bytes, "memory", 256 * 1024 * 1024, "body and output bytes stored by a worker")            \
+	X(abuse, "abuse", 100, "one connection's budget for resets, floods and empty frames")               \
+	X(upstream_connections, "upstream-connections", 1024, "connections to one target, per worker")      \
 	X(upstream_idle_connections, "upstream-idle-connections", LIMIT_NONE, "unused ones, per target")
 
 struct timeouts {

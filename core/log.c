@@ -1,0 +1,163 @@
+#include "core/log.h"
+#include <poll.h>
+#include <stdarg.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * A pipe that poll calls writable takes this much at once, without blocking (PIPE_BUF); so do sockets and
+ * terminals in practice.
+ */
+enum { LINE_BYTES = 4096, ROLE_BYTES = 32 };
+
+static struct state {
+	int fd;
+	enum log_level max;
+	char role[ROLE_BYTES];
+	uint64_t dropped, told; /* lines dropped since the start, and how many of them a line spoke of */
+	bool torn;              /* the last write ended within a line */
+} state = { .fd = -1 };
+
+static const char *const level_names[] = {
+	[LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARN] = "warn",   [LOG_LEVEL_NOTE] = "note",
+	[LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",
+};
+
+void log_open(int fd, enum log_level max, const char *role)
+{
+	state.fd = fd;
+	state.max = max;
+	state.torn = false;
+	snprintf(state.role, sizeof state.role, "%s", role);
+	tzset(); /* gmtime_r does it at first use, and that may be too late to read a file */
+}
+
+void log_set_fd(int fd)
+{
+	state.fd = fd;
+	state.torn = false;
+}
+
+void log_set_level(enum log_level max)
+{
+	state.max = max;
+}
+
+bool log_is_on(enum log_level l)
+{
+	return state.fd >= 0 && l <= state.max;
+}
+
+uint64_t log_dropped(void)
+{
+	return state.dropped;
+}
+
+/* Escapes from s what is_bad says, into out; an escape that does not fit whole ends it. */
+static size_t escape(char *out, size_t cap, struct str s, bool (*is_bad)(unsigned char c))
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (n + (is_bad(c) ? 4 : 1) > cap)
+			break;
+		if (is_bad(c)) {
+			memcpy(out + n, (const char[]){ '\\', 'x', digits[c >> 4], digits[c & 15] }, 4);
+			n += 4;
+		} else {
+			out[n++] = (char)c;
+		}
+	}
+	return n;
+}
+
+/* Bytes from 0x80 on may be control characters to a terminal. */
+static bool breaks_line(unsigned char c)
+{
+	return c < 0x20 || c >= 0x7f;
+}
+
+static bool breaks_quotes(unsigned char c)
+{
+	return breaks_line(c) || c == '"' || c == '\\';
+}
+
+size_t log_escape(char *out, size_t cap, struct str s)
+{
+	return escape(out, cap, s, breaks_quotes);
+}
+
+/* "2026-01-31T12:34:56.789Z level role: " */
+static size_t put_prefix(char *out, size_t cap, enum log_level l)
+{
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	n = strftime(out, cap, "%Y-%m-%dT%H:%M:%S", &tm);
+	return n + (size_t)snprintf(out + n, cap - n, ".%03dZ %s %s: ", (int)(now.tv_nsec / 1000000),
+				    level_names[l], state.role);
+}
+
+static bool would_block(void)
+{
+	struct pollfd p = { .fd = state.fd, .events = POLLOUT };
+
+	/* The descriptor may be blocking, and must stay so: it is shared with whoever started us. */
+	return poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT);
+}
+
+static void write_line(const char *line, size_t n)
+{
+	ssize_t r;
+
+	if (would_block()) {
+		state.dropped++;
+		return;
+	}
+	do {
+		r = write(state.fd, line, n);
+	} while (r < 0 && errno == EINTR);
+	if (r != (ssize_t)n) {
+		state.dropped++;
+		state.torn = state.torn || r > 0;
+		return;
+	}
+	state.torn = false;
+	state.told = state.dropped;
+}
+
+void log_line(enum log_level l, const char *fmt, ...)
+{
+	char line[LINE_BYTES], text[LINE_BYTES], more[64] = "";
+	int saved_errno = errno;
+	size_t n = 0, more_bytes, text_bytes;
+	va_list args;
+	int r;
+
+	if (!log_is_on(l))
+		return;
+	va_start(args, fmt);
+	r = vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	text_bytes = r < 0 ? 0 : MIN((size_t)r, sizeof text - 1);
+	if (state.dropped != state.told)
+		snprintf(more, sizeof more, " [%llu lines before this one are lost]",
+			 (unsigned long long)(state.dropped - state.told));
+	more_bytes = strlen(more);
+
+	if (state.torn)
+		line[n++] = '\n';
+	n += put_prefix(line + n, sizeof line - n, l);
+	n += escape(line + n, sizeof line - n - more_bytes - 1, str_of(text, text_bytes), breaks_line);
+	memcpy(line + n, more, more_bytes);
+	n += more_bytes;
+	line[n++] = '\n';
+	write_line(line, n);
+	errno = saved_errno;
+}
