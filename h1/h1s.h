@@ -6,32 +6,17 @@
  */
 #pragma once
 
-#include "core/exchange.h"
+#include "core/host.h"
 #include "core/stream.h"
 #include "h1/h1.h"
 
 struct h1s;
 
 /*
- * What proxy tells a connection; filled by proxy, read when a request begins. Borrowed for the life of
- * the connection.
- */
-struct h1s_host {
-	const struct limits *(*limits)(struct h1s_host *host);     /* before a route is known */
-	const struct timeouts *(*timeouts)(struct h1s_host *host);
-	/* The connection part of a new exchange's facts, its configuration reference. */
-	void (*begin)(struct h1s_host *host, struct exchange *x);
-	/* The connection is gone; host may be freed. Called once. */
-	void (*closed)(struct h1s_host *host);
-	/* True while the worker drains: every answer closes. */
-	bool (*draining)(struct h1s_host *host);
-};
-
-/*
  * Takes over the stream. Bytes that were peeked are still in it. Returns the connection, which owns
  * itself: it ends by closed.
  */
-struct h1s *h1s_open(struct stream *s, struct h1s_host *host);
+struct h1s *h1s_open(struct stream *s, struct host *host);
 /* Ends: at once when idle, otherwise after the exchange in progress (tunnels go on). */
 void h1s_drain(struct h1s *c);
 /* Ends now, whatever is in progress. */

@@ -64,18 +64,19 @@ enum h2_scope { H2_OK, H2_STREAM_ERROR, H2_CONNECTION_ERROR };
  * Frame types. Columns: name, type, place, smallest and largest payload (UINT32_MAX: as MAX_FRAME_SIZE),
  * defined flags, scope of a wrong size, section.
  */
-#define H2_FRAME_TABLE(X)                                                                                         \
-	X(DATA, 0x0, H2_ON_STREAM, 0, UINT32_MAX, H2_END_STREAM | H2_PADDED, H2_CONNECTION_ERROR, "6.1")          \
-	X(HEADERS, 0x1, H2_ON_STREAM, 0, UINT32_MAX,                                                              \
-	  H2_END_STREAM | H2_END_HEADERS | H2_PADDED | H2_PRIORITY_FLAG, H2_CONNECTION_ERROR, "6.2")              \
-	X(PRIORITY, 0x2, H2_ON_STREAM, 5, 5, 0, H2_STREAM_ERROR, "6.3")                                           \
-	X(RST_STREAM, 0x3, H2_ON_STREAM, 4, 4, 0, H2_CONNECTION_ERROR, "6.4")                                     \
-	X(SETTINGS, 0x4, H2_ON_CONNECTION, 0, UINT32_MAX, H2_ACK, H2_CONNECTION_ERROR, "6.5")                     \
-	X(PUSH_PROMISE, 0x5, H2_ON_STREAM, 4, UINT32_MAX, H2_END_HEADERS | H2_PADDED, H2_CONNECTION_ERROR, "6.6") \
-	X(PING, 0x6, H2_ON_CONNECTION, 8, 8, H2_ACK, H2_CONNECTION_ERROR, "6.7")                                  \
-	X(GOAWAY, 0x7, H2_ON_CONNECTION, 8, UINT32_MAX, 0, H2_CONNECTION_ERROR, "6.8")                            \
-	X(WINDOW_UPDATE, 0x8, H2_ON_BOTH, 4, 4, 0, H2_CONNECTION_ERROR, "6.9")                                    \
-	X(CONTINUATION, 0x9, H2_ON_STREAM, 0, UINT32_MAX, H2_END_HEADERS, H2_CONNECTION_ERROR, "6.10")            \
+#define H2_FRAME_TABLE(X)                                                                                  \
+	X(DATA, 0x0, H2_ON_STREAM, 0, UINT32_MAX, H2_END_STREAM | H2_PADDED, H2_CONNECTION_ERROR, "6.1")   \
+	X(HEADERS, 0x1, H2_ON_STREAM, 0, UINT32_MAX,                                                       \
+	  H2_END_STREAM | H2_END_HEADERS | H2_PADDED | H2_PRIORITY_FLAG, H2_CONNECTION_ERROR, "6.2")       \
+	X(PRIORITY, 0x2, H2_ON_STREAM, 5, 5, 0, H2_STREAM_ERROR, "6.3")                                    \
+	X(RST_STREAM, 0x3, H2_ON_STREAM, 4, 4, 0, H2_CONNECTION_ERROR, "6.4")                              \
+	X(SETTINGS, 0x4, H2_ON_CONNECTION, 0, UINT32_MAX, H2_ACK, H2_CONNECTION_ERROR, "6.5")              \
+	X(PUSH_PROMISE, 0x5, H2_ON_STREAM, 4, UINT32_MAX, H2_END_HEADERS | H2_PADDED, H2_CONNECTION_ERROR, \
+	  "6.6")                                                                                           \
+	X(PING, 0x6, H2_ON_CONNECTION, 8, 8, H2_ACK, H2_CONNECTION_ERROR, "6.7")                           \
+	X(GOAWAY, 0x7, H2_ON_CONNECTION, 8, UINT32_MAX, 0, H2_CONNECTION_ERROR, "6.8")                     \
+	X(WINDOW_UPDATE, 0x8, H2_ON_BOTH, 4, 4, 0, H2_CONNECTION_ERROR, "6.9")                             \
+	X(CONTINUATION, 0x9, H2_ON_STREAM, 0, UINT32_MAX, H2_END_HEADERS, H2_CONNECTION_ERROR, "6.10")     \
 	X(PRIORITY_UPDATE, 0x10, H2_ON_CONNECTION, 4, UINT32_MAX, 0, H2_CONNECTION_ERROR, "RFC 9218 7.1")
 
 enum h2_type {
@@ -85,8 +86,8 @@ enum h2_type {
 };
 
 /*
- * Settings. Columns: name, id, initial value, smallest, largest, error outside of it. RFC 9113 section
- * 6.5.2, 8441, 9218.
+ * Settings (RFC 9113 section 6.5.2, RFC 8441 section 3, RFC 9218 section 2.1).
+ * Columns: name, id, initial value, smallest, largest, error outside of it.
  */
 #define H2_SETTING_TABLE(X)                                                          \
 	X(HEADER_TABLE_SIZE, 0x1, 4096, 0, UINT32_MAX, H2_PROTOCOL_ERROR)            \
