@@ -1,6 +1,6 @@
 /* The treaty, a test for each of its sentences. */
 #include "core/exchange.h"
-#include "support/ends.h"
+#include "tests/unit/support/ends.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -22,6 +22,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	loop_turn(0);
 	test_end_fini(&down);
 	test_end_fini(&up);
 	assert_int_equal(test_router.finished, 1);

@@ -1,7 +1,7 @@
 /* Streams over real sockets, and the loop's turns. */
 #include "core/stream.h"
 #include "core/timer.h"
-#include "support/ends.h"
+#include "tests/unit/support/ends.h"
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "support/ends.h"
+#include "tests/unit/support/ends.h"
 #include "core/stream.h"
 #include "core/timer.h"
 #include <setjmp.h>
