@@ -68,6 +68,7 @@
 	X(UP_PERMISSION, 503, "upstream: permission denied")                                         \
 	X(UP_UNREACHABLE, 503, "upstream: unreachable")                                              \
 	X(UP_NO_FD, 503, "out of file descriptors")                                                  \
+	X(UP_BUSY, 503, "upstream: limits.upstream-connections are in use for too long")             \
 	X(UP_CONNECT_TIMEOUT, 504, "upstream: timeouts.upstream-connect ran out")                    \
 	X(UP_RESPONSE_TIMEOUT, 504, "upstream: timeouts.upstream-response ran out")                  \
 	X(UP_IDLE_TIMEOUT, 504, "upstream: timeouts.upstream-idle ran out within a body")            \

@@ -82,6 +82,8 @@ struct x_facts {
 	const char *upstream; /* name of the target, static for the configuration; NULL: answered here */
 	bool upstream_reused;
 	uint8_t tries;        /* how often it was sent or dialled */
+	uint8_t sends;        /* tries in which bytes of it were written */
+	bool sent, answered;  /* in the last try: bytes of it were written, bytes of an answer came */
 	int64_t wall_s;       /* when the request head was complete */
 	uint64_t begin_us;    /* loop_clock_us then */
 	uint64_t connect_us, first_byte_us; /* after begin_us; 0: never */
