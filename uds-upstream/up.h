@@ -14,33 +14,38 @@
 struct up_target;
 
 struct up_limits {
-	uint64_t connections;      /* `upstream-connections` */
+	uint64_t connections;      /* `upstream-connections`: beyond it requests wait their turn */
 	uint64_t idle_connections; /* `upstream-idle-connections` */
-	uint64_t connect_ms, keepalive_ms;
+	uint64_t keepalive_ms;     /* `upstream-keepalive` */
 };
 
 /*
  * Finds or makes this worker's target by its name ("unix:/run/app.sock", "127.0.0.1:80"); counted. Its
- * pool and health live on over configurations as long as somebody holds it. The limits of the newest
- * configuration hold.
+ * pool and health live on over configurations as long as somebody holds it. The address and the limits of
+ * the newest configuration hold. Name and address are copied.
  */
-struct up_target *up_target_get(struct str name, const struct addr *address, const struct up_limits *limits) MUST_USE;
+struct up_target *up_target_get(struct str name, const struct addr *address,
+				const struct up_limits *limits) MUST_USE;
 /* Gives it back. The last one closes its idle connections; those in use go on. */
 void up_target_put(struct up_target *t);
+/* Terminated; void when the target is given back. */
 const char *up_target_name(const struct up_target *t);
 
 /*
- * Becomes the up end of x (x_attach): a pooled connection or a new one. May be called again for the same
- * exchange after an abort came back, when up_may_retry said so. Sends x->request_up. Never fails at once:
- * a failure is an abort.
+ * Becomes the up end of x (x_attach): a pooled connection or a new one; the caller holds t for as long as x
+ * lives, whose facts borrow its name. Sends x->request_up, with the time-outs of x->timeouts and the limits
+ * of x->limits as they are then. Never fails at once: a failure is an abort. May be called again for the same
+ * exchange after an abort came back, when up_may_retry said so: then it is a new connection.
  */
 void up_open(struct exchange *x, struct up_target *t);
 /*
- * After an abort for `why`: true when the request may be sent again: nothing of it was written, or it is
- * safe, had no body byte taken, got no byte of an answer, and has been sent only once.
+ * After an abort for `why`: true when the request should be sent again, by up_open. The connection was lost
+ * and nothing of the request had been written to it; or the request is safe, no byte of its body was taken,
+ * no byte of an answer came, and it had been sent only this once. All within timeouts.ride-out from the
+ * request's beginning. False for a target that cannot be reached: nothing but its return helps there.
  */
 bool up_may_retry(const struct exchange *x, enum err why);
 
-/* Closes all idle connections; targets that nobody holds go: at exit and on drain. */
+/* Closes all idle connections, and keeps none of the targets there are from now on: at exit and on drain. */
 void up_drain(void);
-size_t up_count(void); /* live upstream connections, idle ones included */
+size_t up_count(void); /* live upstream connections, idle ones and those being dialled included */
