@@ -20,32 +20,36 @@ struct addr {
 	};
 };
 
-/* Path of a Unix socket; a leading '@' means the abstract name space. False when too long (107 bytes). */
+/* Path of a Unix socket; a leading '@' means the abstract name space. False when empty or over 107 bytes. */
 bool addr_from_unix(struct addr *a, struct str path) MUST_USE;
-/* Numeric IPv4 or IPv6 (without brackets) and port. False when not numeric. */
+/* Numeric IPv4 or IPv6 (without brackets or zone) and port. False when not numeric. */
 bool addr_from_ip(struct addr *a, struct str host, uint16_t port) MUST_USE;
-/* "unix:/run/x.sock", "127.0.0.1:80", "[::1]:80" into out (cap bytes, always terminated). Returns out. */
+/*
+ * "unix:/run/x.sock", "unix:@name", "127.0.0.1:80", "[::1]:80" into out (cap bytes, always terminated; bytes
+ * that would break a log line become '?'). Returns out.
+ */
 char *addr_text(const struct sockaddr *sa, socklen_t len, char *out, size_t cap);
-/* Only the host part, as logs and X-Forwarded-For want it; "unix" for a Unix peer. */
+/* Only the host part, as logs and X-Forwarded-For want it; "unix" for a Unix peer. Returns out. */
 char *addr_host(const struct sockaddr *sa, char *out, size_t cap);
 enum { ADDR_TEXT_BYTES = 128 };
 
-/* One attempt at a connection. Embedded in whoever waits for it. */
+/* One attempt at a connection. Embedded in whoever waits for it; all zero before the first. */
 struct dial {
 	struct stream *stream; /* on success: owned by whoever takes it */
 	struct timer timer;
-	void (*done)(struct dial *d, enum err e); /* ERR_OK: take d->stream */
-	int sys_errno;         /* of a failure, for the log */
+	void (*done)(struct dial *d, enum err e);
+	int sys_errno; /* of a failure, for the log */
 };
 
 /*
  * Begins to connect, non-blocking. ERR_OK: connected at once, take d->stream. ERR_AGAIN: `done` is called
- * later, once. Anything else: failed at once (UP_ABSENT, UP_REFUSED, UP_BACKLOG, UP_PERMISSION,
- * UP_UNREACHABLE, UP_NO_FD, IO).
+ * later, once, from the loop: with ERR_OK (take d->stream) or with a failure; it may start d anew or free
+ * it. Anything else: failed at once (ERR_UP_ABSENT, _REFUSED, _BACKLOG, _PERMISSION, _UNREACHABLE, _NO_FD).
+ * Nothing may be under way on d.
  */
 enum err dial_start(struct dial *d, const struct addr *to, uint64_t timeout_ms,
 		    void (*done)(struct dial *d, enum err e)) MUST_USE;
-/* Gives up; `done` is not called. Harmless when nothing is under way. */
+/* Gives up; `done` is not called. Harmless when nothing is under way; a stream that was taken stays. */
 void dial_cancel(struct dial *d);
-/* The error table's row for a connect error. */
+/* The error table's row for a connect error. Never ERR_IO: a client is to get an answer. */
 enum err dial_err(int sys_errno);
