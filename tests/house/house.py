@@ -61,6 +61,11 @@ PREFIXES = {
 # Objects that may change and outlive a function, with the reason. Everything else is passed as an argument.
 GLOBALS = {
     # path: {name: reason}
+    "core/arena.c": {"spares": "the worker's allocator"},
+    "core/buf.c": {"pool": "the worker's allocator"},
+    "core/log.c": {"state": "the log"},
+    "core/loop.c": {"W": "the worker handle"},
+    "core/timer.c": {"heap": "the part of the worker's loop that timers alone know"},
     "examples/demo/main.c": {"demo": "a program of its own, and this is all of its state"},
 }
 
