@@ -1,0 +1,218 @@
+/*
+ * msg.h - control messages between the parent and its children, over a SOCK_SEQPACKET socketpair.
+ *
+ * Knows framing, bounds and descriptors; not what a message does: each role brings a table of handlers
+ * (proxy/handlers.c). Used on the loop, the same way at both ends. Every message is checked against its
+ * row before a handler sees it; a message that breaks its row, comes from a role that may not send it, or
+ * that its handler calls invalid, ends the channel: the parent then ends that child, a child then leaves.
+ *
+ * Both ends are the same binary (the parent re-executes itself from a descriptor), so payloads are plain
+ * structs in host order.
+ */
+#pragma once
+
+#include "core/loop.h"
+#include "core/timer.h"
+#include <sys/socket.h>
+
+/* Roles are bits, so that a row can name several. */
+enum msg_role {
+	MSG_PARENT = 1,
+	MSG_WORKER = 2,
+	MSG_TRIAL = 4,
+};
+
+/* ---- payloads ---- */
+
+struct msg_hello {
+	uint32_t index, workers; /* "worker <index>", of so many */
+	uint32_t log_level;
+};
+
+/* LOAD, READY, COMMIT, ABORT; FAILED has its text behind it. */
+struct msg_generation {
+	uint64_t generation;
+};
+
+/* LISTENER: the socket's name ("[::]:443", "unix:/run/x.sock") stands behind it. */
+struct msg_listener {
+	uint32_t id;
+};
+
+/*
+ * ADDRESS: connections on socket `id` whose local end is this address belong to the listener whose name
+ * stands behind it. A generation's rows replace those of the one before at its COMMIT.
+ */
+struct msg_address {
+	uint64_t generation;
+	uint32_t id;
+	uint16_t family;      /* AF_INET, AF_INET6, AF_UNIX */
+	uint16_t is_any;      /* all that no other row of the socket names */
+	uint8_t ip[16];
+};
+
+enum { MSG_LOG_ERROR = UINT32_MAX }; /* the error log's index */
+struct msg_logfile {
+	uint64_t generation;
+	uint32_t index;       /* into config.logs, or MSG_LOG_ERROR */
+};
+
+struct msg_drain {
+	uint64_t after_ms;    /* what still goes on then is cut; 0: at once */
+};
+
+struct msg_counts {
+	uint64_t generation;
+	uint64_t connections, exchanges, streams, upstreams, slabs;
+	uint64_t accepted, log_dropped;
+};
+
+enum {
+	MSG_TEXT_MAX = 32 * 1024, /* FAILED: all errors of a configuration, cut there */
+	MSG_NAME_MAX = 256,
+	MSG_TICKET_BYTES = 80,    /* struct tls_ticket_key */
+	MSG_TICKETS_MAX = 3,
+};
+
+/*
+ * The rows. Columns: name, the same in lower case (handlers are called worker_on_load, parent_on_ready),
+ * who may send it, who takes it, least and most payload bytes, descriptors that come with it.
+ */
+#define MSG_DOWN_TABLE(X)                                                                                  \
+	/* first of all: who you are; the page of counters shared by all workers */                         \
+	X(HELLO, hello, MSG_PARENT, MSG_WORKER, sizeof(struct msg_hello), sizeof(struct msg_hello), 1)      \
+	/* a sealed bundle: load it, answer READY or FAILED */                                              \
+	X(LOAD, load, MSG_PARENT, MSG_WORKER | MSG_TRIAL, sizeof(struct msg_generation),                    \
+	  sizeof(struct msg_generation), 1)                                                                 \
+	/* serve what was loaded; or forget it */                                                           \
+	X(COMMIT, commit, MSG_PARENT, MSG_WORKER, sizeof(struct msg_generation),                            \
+	  sizeof(struct msg_generation), 0)                                                                 \
+	X(ABORT, abort, MSG_PARENT, MSG_WORKER, sizeof(struct msg_generation),                              \
+	  sizeof(struct msg_generation), 0)                                                                 \
+	/* a listening socket, by number; later: no longer */                                               \
+	X(LISTENER, listener, MSG_PARENT, MSG_WORKER, sizeof(struct msg_listener),                          \
+	  sizeof(struct msg_listener) + MSG_NAME_MAX, 1)                                                    \
+	X(LISTENER_GONE, listener_gone, MSG_PARENT, MSG_WORKER, sizeof(struct msg_listener),                \
+	  sizeof(struct msg_listener), 0)                                                                   \
+	/* whose connections its connections are */                                                        \
+	X(ADDRESS, address, MSG_PARENT, MSG_WORKER, sizeof(struct msg_address) + 1,                         \
+	  sizeof(struct msg_address) + MSG_NAME_MAX, 0)                                                    \
+	/* session ticket keys, newest first */                                                             \
+	X(TICKETS, tickets, MSG_PARENT, MSG_WORKER, MSG_TICKET_BYTES,                                       \
+	  MSG_TICKET_BYTES * MSG_TICKETS_MAX, 0)                                                            \
+	/* a log file opened (anew) */                                                                      \
+	X(LOGFILE, logfile, MSG_PARENT, MSG_WORKER, sizeof(struct msg_logfile),                             \
+	  sizeof(struct msg_logfile), 1)                                                                    \
+	/* take no more connections, finish, leave */                                                       \
+	X(DRAIN, drain, MSG_PARENT, MSG_WORKER, sizeof(struct msg_drain), sizeof(struct msg_drain), 0)      \
+	/* are you alive? COUNTS is the answer */                                                           \
+	X(STATUS, status, MSG_PARENT, MSG_WORKER, 0, 0, 0)
+
+#define MSG_UP_TABLE(X)                                                                                     \
+	X(READY, ready, MSG_WORKER | MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation),                  \
+	  sizeof(struct msg_generation), 0)                                                                 \
+	/* the bundle cannot be served; the errors, line by line, as text */                                \
+	X(FAILED, failed, MSG_WORKER | MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation) + 1,            \
+	  sizeof(struct msg_generation) + MSG_TEXT_MAX, 0)                                                  \
+	X(COUNTS, counts, MSG_WORKER, MSG_PARENT, sizeof(struct msg_counts), sizeof(struct msg_counts), 0)
+
+#define MSG_TABLE(X) MSG_DOWN_TABLE(X) MSG_UP_TABLE(X)
+
+enum msg_type {
+#define X(NAME, name, from, to, min, max, fds) MSG_##NAME,
+	MSG_TABLE(X)
+#undef X
+	MSG_COUNT
+};
+
+struct msg_rule {
+	const char *name;
+	uint8_t from, to; /* enum msg_role bits */
+	uint8_t fds;      /* 0 or 1 */
+	uint32_t min, max;
+};
+extern const struct msg_rule msg_rules[MSG_COUNT];
+
+/* The largest payload of any row. */
+enum { MSG_PAYLOAD_MAX = sizeof(struct msg_generation) + MSG_TEXT_MAX };
+
+/* What may wait for a peer that does not read, before it counts as dead. */
+enum { MSG_QUEUE_MAX = 8192 };
+
+/* ---- channel ---- */
+
+struct msg_channel;
+
+/* A message that has passed its row. */
+struct msg_in {
+	enum msg_type type;
+	const void *data; /* aligned for any payload; void when the handler returns */
+	size_t n;
+	int fd;           /* of rows with one; closed afterwards unless taken (msg_take_fd) */
+};
+
+/* False: the content makes no sense; the channel then ends. May send, and may close the channel. */
+typedef bool msg_handler(struct msg_channel *c, struct msg_in *m);
+
+/* A role's handlers, by type; NULL where it takes no such message. */
+struct msg_handlers {
+	msg_handler *on[MSG_COUNT];
+};
+
+struct msg_channel {
+	struct event ev;
+	struct work work;    /* reading and writing, out of the loop's hands */
+	struct timer retry;  /* after ETOOMANYREFS: nothing else tells when there is room */
+	struct list queue;   /* struct queued */
+	size_t queued;
+	uint8_t self, peer;  /* enum msg_role */
+	bool readable, broken;
+	const char *why;     /* with broken */
+	const struct msg_handlers *handlers;
+	/*
+	 * The channel has ended and is closed: `why` is NULL when the peer closed it, else what was wrong.
+	 * Called from the loop, never from inside msg_send.
+	 */
+	void (*ended)(struct msg_channel *c, const char *why);
+};
+
+/* A pair of sockets for it, non-blocking and close-on-exec. Returns 0 or -errno. */
+int msg_pair(int fd[2]) MUST_USE;
+
+/*
+ * Takes over one of the pair. `peer` is the role that the other end was born with. The channel's memory
+ * must outlive the turn in which it is closed (loop_bury). Returns 0, or -errno with fd closed.
+ */
+int msg_open(struct msg_channel *c, int fd, enum msg_role self, enum msg_role peer,
+	     const struct msg_handlers *handlers,
+	     void (*ended)(struct msg_channel *c, const char *why)) MUST_USE;
+/* Closes; `ended` is not called. What was queued is dropped. Harmless when closed. */
+void msg_close(struct msg_channel *c);
+static inline bool msg_is_open(const struct msg_channel *c)
+{
+	return c->ev.fd >= 0;
+}
+
+/*
+ * Sends, or queues what the socket has no room for. fd is borrowed (-1: none) and duplicated as needed.
+ * Never fails here: a peer that does not read for MSG_QUEUE_MAX messages is ended later. What breaks the
+ * row is a bug. Without effect on a closed channel.
+ */
+void msg_send(struct msg_channel *c, enum msg_type type, const void *data, size_t n, int fd);
+/* The same with a fixed part and what follows it. */
+void msg_send2(struct msg_channel *c, enum msg_type type, const void *fixed, size_t n_fixed, struct str rest,
+	       int fd);
+/* Messages not yet with the kernel. */
+static inline size_t msg_unsent(const struct msg_channel *c)
+{
+	return c->queued;
+}
+
+/* For handlers: the descriptor is theirs now. */
+static inline int msg_take_fd(struct msg_in *m)
+{
+	int fd = m->fd;
+
+	m->fd = -1;
+	return fd;
+}
