@@ -12,7 +12,7 @@ enum {
 	ORDINARY = ARENA_BLOCK_BYTES - sizeof(struct arena_block), /* data of a block of the ordinary size */
 	LARGE = ORDINARY / 4, /* a larger piece that does not fit has a block of its own */
 	GAP = BASE_SANITIZED ? 16 : 0, /* behind each piece, poisoned: running over one is seen */
-	SPARES_MAX = BASE_SANITIZED ? 0 : 256,
+	SPARES_MAX = 256,
 };
 
 /* Blocks of the ordinary size that nobody uses, last in first out: part of the worker's allocator. */
@@ -39,7 +39,7 @@ static struct arena_block *block_get(size_t bytes)
 
 static void block_put(struct arena_block *b)
 {
-	if (b->bytes == ORDINARY && spares.n < SPARES_MAX) {
+	if (!BASE_SANITIZED && b->bytes == ORDINARY && spares.n < SPARES_MAX) {
 		b->next = spares.first;
 		spares.first = b;
 		spares.n++;

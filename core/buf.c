@@ -1,7 +1,7 @@
 #include "core/buf.h"
 
 enum {
-	SPARES_MAX = BASE_SANITIZED ? 0 : 64,
+	SPARES_MAX = 64,
 	/* buf_move copies up to this much into dst's last slab: small pieces must not hold a slab each */
 	COPY_MAX = SLAB_BYTES / 4,
 	WAKE_SHARE = 16, /* of the budget must be free to wake who waits */
@@ -40,7 +40,7 @@ static void slab_put(struct slab *s)
 {
 	BUG_ON(pool.used == 0);
 	pool.used--;
-	if (pool.nspares < SPARES_MAX) {
+	if (!BASE_SANITIZED && pool.nspares < SPARES_MAX) {
 		s->next = pool.spares;
 		pool.spares = s;
 		pool.nspares++;

@@ -138,7 +138,7 @@ enum err dial_err(int sys_errno)
 	case ETIMEDOUT:
 		return ERR_UP_CONNECT_TIMEOUT;
 	}
-	/* ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL (no port left), ENOMEM, ...: a client gets 503 in any case */
+	/* ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL (no port left), ENOMEM, ... */
 	return ERR_UP_UNREACHABLE;
 }
 
