@@ -4,8 +4,8 @@
         with gate.client() as c:                    # over TLS; gate.client(tls=False) for the plain listener
             assert c.get("/json").status == 200
 
-Leaving the with statement is half of every test: SIGTERM must end Gatehouse with status 0, the sanitizers have
-nothing to say, and each worker must say that nothing is left alive.
+Leaving the with statement is half of every test: SIGTERM must end Gatehouse with status 0, sanitizers must be
+silent, and each worker must say that nothing is left alive.
 """
 
 import contextlib

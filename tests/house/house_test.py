@@ -55,7 +55,7 @@ int h1_a(void);
 """,
     "h1/a.c": """\
 #include "h1/priv.h"
-#define ROW(x) \\
+#define ROW(x)""" + " " * 100 + """\\
 	if (x) { \\
 	}
 int h1_a(void)
@@ -71,6 +71,8 @@ static int machine(void)
 {
 """ + "\t;\n" * 120 + "}\n",
     "proxy/main.c": "int main(void)\n{\n\treturn 0;\n}\n",
+    "proxy/alog.h": "#pragma once\nint alog_open(void);\n",
+    "proxy/alog.c": "int alog_open(void)\n{\n\treturn 0;\n}\n",
     "tests/unit/h1/test_a.c": """\
 #include <cmocka.h>
 #include "h1/priv.h"
@@ -123,9 +125,11 @@ BAD = [
     ("prefix", "h1/x.c", function("struct x;\nconst struct x *core_x(void (*cb)(int), int n)", "return 0;")),
     ("prefix", "h1/x.h", "#pragma once\n" + function("static inline int one(void)", "return 1;")),
     ("prefix", "proxy/x.c", function("int main(void)", "return 0;")),
+    ("prefix", "proxy/x.c", function("int path_x(void)", "return 0;")),
     ("prefix", "conf/x.c", "static const int t[] = { 1, 2 };\n" + function("int up_x(void)", "return t[0];")),
     ("global", "core/x.c", "static int count;\n"),
     ("global", "core/x.c", "static struct { int a; } state = { 1 };\n"),
+    ("global", "core/x.c", "static struct {\n\tint a;\n} state;\n"),
     ("global", "core/x.c", "char name[64];\n"),
     ("global", "core/x.c", "static int *p = 0;\n"),
     ("global", "core/x.c", function("static int a(void)", "static int cache;", "return cache++;")),
