@@ -16,7 +16,8 @@ enum {
 	HPACK_ENTRY_OVERHEAD = 32, /* RFC 7541 section 4.1 */
 };
 
-struct hpack_table; /* dynamic table, private */
+struct hpack_table;  /* dynamic table, private */
+struct hpack_memory; /* what the encoder saw last, private */
 
 struct hpack_decoder {
 	struct hpack_table *table;
@@ -24,6 +25,7 @@ struct hpack_decoder {
 };
 struct hpack_encoder {
 	struct hpack_table *table;
+	struct hpack_memory *memory;
 	uint32_t max_bytes;     /* what the peer's SETTINGS allow, and we use at most our own default */
 	uint32_t smallest_bytes; /* since the last block: RFC 7541 section 4.2 */
 	bool size_changed;
