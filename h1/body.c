@@ -33,7 +33,10 @@ void h1_body_init(struct h1_body *b, enum h1_what what, enum h1_framing framing,
 
 uint64_t h1_body_direct(const struct h1_body *b)
 {
-	return b->framing == H1_UNTIL_CLOSE ? UINT64_MAX : b->left;
+	if (b->framing == H1_UNTIL_CLOSE)
+		return UINT64_MAX;
+	/* left counts up while a chunk's size is being read */
+	return b->framing == H1_CHUNKED && b->state != CHUNK_DATA ? 0 : b->left;
 }
 
 void h1_body_skip(struct h1_body *b, uint64_t n)

@@ -161,6 +161,16 @@ static enum err field_line(struct h1_parser *p, struct str line)
 	return ERR_OK;
 }
 
+static enum err end_of_section(struct h1_parser *p)
+{
+	enum err e = ERR_OK;
+
+	if (!p->trailers)
+		e = p->what == H1_REQUEST ? h1_finish_request(p) : h1_finish_response(p);
+	p->done = e == ERR_OK;
+	return e;
+}
+
 /* One whole line with its LF. */
 static enum err read_line(struct h1_parser *p, const char *s, size_t n)
 {
@@ -181,10 +191,7 @@ static enum err read_line(struct h1_parser *p, const char *s, size_t n)
 	}
 	if (line.n > 0)
 		return field_line(p, line);
-	p->done = true;
-	if (p->trailers)
-		return ERR_OK;
-	return p->what == H1_REQUEST ? h1_finish_request(p) : h1_finish_response(p);
+	return end_of_section(p);
 }
 
 /*
