@@ -259,7 +259,8 @@ def check_names(f, paths):
         return
     allowed = tuple(PREFIXES[f.folder].split())
     if f.folder == "proxy":
-        allowed += tuple(m.group(1) + "_" for m in (re.match(r"proxy/(\w+)\.h$", path) for path in paths) if m)
+        headers = (re.match(r"proxy/(\w+)\.h$", path) for path in paths)
+        allowed += tuple(m.group(1) + "_" for m in headers if m)
     for p in f.pieces:
         shown = f.path.endswith(".h") or not re.search(r"\bstatic\b", p.head)
         if p.kind == "function" and shown and not p.name.startswith(allowed):
