@@ -147,7 +147,7 @@ void log_line(enum log_level l, const char *fmt, ...)
 	va_end(args);
 	text_bytes = r < 0 ? 0 : MIN((size_t)r, sizeof text - 1);
 	if (state.dropped != state.told)
-		snprintf(more, sizeof more, " [%llu lines before this one are lost]",
+		snprintf(more, sizeof more, " [lines lost before this one: %llu]",
 			 (unsigned long long)(state.dropped - state.told));
 	more_bytes = strlen(more);
 
