@@ -1,24 +1,37 @@
 /*
- * tls.h - TLS under a stream: contexts, tickets, and the stream operations that put OpenSSL on a socket.
+ * tls.h - TLS under a stream: contexts, the choice among them by SNI, tickets, and the stream operations
+ * that put OpenSSL on a socket.
  *
- * Knows OpenSSL; everybody else knows only streams. Called by proxy/accept (server side). Certificates
- * come as bytes, never as paths: a worker cannot read files.
+ * Knows OpenSSL; everybody else knows only streams. Called by proxy: accept puts TLS on a stream, a site
+ * holds contexts and listeners, the worker hands over ticket keys. Certificates come as bytes, never as
+ * paths: a worker cannot read files. State that all connections share (buffers, ticket keys, the contexts
+ * that exist) is the worker's, between tls_init and tls_fini.
  */
 #pragma once
 
 #include "core/stream.h"
-#include <sys/socket.h>
 
-struct tls_context; /* one vhost's certificate and policy; counted */
+struct tls_context;  /* one vhost's certificate and policy; counted */
 struct tls_listener; /* what a listener's handshakes choose from, by SNI; counted */
 
+/* Once per process, before any other call here. Until tls_set_tickets a random key encrypts tickets. */
+void tls_init(void);
+/* Releases the worker's shared buffers and keys. No context, listener or connection may be left. */
+void tls_fini(void);
+
+/* ---- contexts ---- */
+
 struct tls_files { /* PEM, as read from disk; names are for messages */
-	struct str cert_name, cert, key_name, key, ca_name, ca;
+	/* The certificate, then the intermediate ones, in any number. */
+	struct str cert_name, cert;
+	struct str key_name, key;
+	/* May be empty: certificates that complete the chain when `cert` does not reach up to a root. */
+	struct str ca_name, ca;
 };
 
 /*
  * Policy of a vhost; strings empty: the default. min/max_version are TLS1_2_VERSION or TLS1_3_VERSION, 0:
- * default (1.2 and 1.3).
+ * default (1.2 and 1.3); below 1.2 counts as 1.2.
  */
 struct tls_policy {
 	struct str ciphers, tls13_ciphers, curves;
@@ -30,32 +43,56 @@ struct tls_policy {
 /*
  * Builds a context. On failure returns NULL and writes one line into err (what, where, what to do). The
  * result is counted: put it.
+ *
+ * A context is found again by the SHA-256 of all its inputs, names included: as long as one with equal
+ * inputs is held anywhere (the configuration in use), it is returned instead of a new one. So a reload
+ * builds only what changed.
  */
-struct tls_context *tls_context_new(const struct tls_files *f, const struct tls_policy *p, char *err, size_t err_cap) MUST_USE;
+struct tls_context *tls_context_new(const struct tls_files *f, const struct tls_policy *p, char *err,
+				    size_t err_cap) MUST_USE;
 struct tls_context *tls_context_get(struct tls_context *c);
 void tls_context_put(struct tls_context *c);
 
-/* Names and contexts of one listener, the first being the default. Copies names, holds contexts. */
+/*
+ * What is usable but wrong by today's clock and reason: expired, not yet valid, a chain out of order. One
+ * line into text (it always holds a string afterwards); false when there is nothing to say.
+ */
+bool tls_context_warn(const struct tls_context *c, char *text, size_t cap);
+
+/* ---- listeners ---- */
+
+/*
+ * Names and contexts of one listener, the first being the default. Copies names, holds contexts. The
+ * choice is that of a vhost by Host: the exact name; the longest "*.example.com" that holds it, at any
+ * depth; the nearest name that is a parent domain; the first. `strict`: instead of the first a client is
+ * refused with unrecognized_name (RFC 6066 section 3); one that sends no name still gets the first, and
+ * HTTP judges its Host. n > 0.
+ */
 struct tls_name {
-	struct str name; /* exact, or "*.example.com" */
+	struct str name; /* exact, or "*.example.com"; any case, a trailing dot is ignored */
 	struct tls_context *context;
 };
 struct tls_listener *tls_listener_new(const struct tls_name *names, size_t n, bool strict) MUST_USE;
 struct tls_listener *tls_listener_get(struct tls_listener *l);
 void tls_listener_put(struct tls_listener *l);
 
-/* Ticket keys made by the parent, newest first: the first one encrypts, all decrypt. */
+/* ---- session tickets ---- */
+
+/* Keys made by the parent, newest first: the first one encrypts, all decrypt. */
 enum { TLS_TICKET_KEYS = 3 };
 struct tls_ticket_key {
 	uint8_t name[16], aes[32], hmac[32];
 };
+/* Copies 0 < n <= TLS_TICKET_KEYS of them in the place of those before. */
 void tls_set_tickets(const struct tls_ticket_key *keys, size_t n);
-/* Fills one with random bytes: the parent's part. */
+/* Fills one with random bytes: the parent's part; needs no tls_init. */
 void tls_ticket_make(struct tls_ticket_key *k);
+
+/* ---- connections ---- */
 
 /* What a finished handshake established. Strings live as long as the stream. */
 struct tls_facts {
-	struct str sni;  /* lower case, empty when none was sent */
+	struct str sni;  /* lower case, without a trailing dot; empty when none was sent */
 	struct str alpn; /* negotiated, empty when none */
 	int version;     /* TLS1_3_VERSION ... */
 	bool resumed;
@@ -63,15 +100,34 @@ struct tls_facts {
 };
 
 /*
- * Puts TLS (server side) on s. The handshake runs when the stream becomes ready; `done` is called once
- * from the loop: ERR_OK, or why it failed (a one-line reason for the log in `why`). Afterwards the stream
- * is owned as before and reads and writes plaintext. Timing the handshake is the owner's job.
+ * Puts TLS (server side) on s; l is borrowed. The handshake runs when the stream becomes ready; `done` is
+ * called once, from the loop, never from inside this call: ERR_OK, or why it failed, with a one-line
+ * reason for the log in `why` (NULL when all is well; void when the stream is closed). s->owner is left
+ * alone. Afterwards the stream is owned as before and reads and writes plaintext; after a failure only
+ * stream_close is left, with one exception: with ERR_HTTP_ON_TLS the stream is a plain socket again, the
+ * bytes read so far lost, so that the client can be told in plain text. Timing the handshake is the
+ * owner's job; closing before `done` is allowed, and then it is not called.
+ *
+ * A close_notify is read as the end (0); so is the end of the socket without one, since both protocols
+ * above know where their messages end (RFC 8446 section 6.1). See tls_stream_truncated.
  */
 void tls_accept(struct stream *s, struct tls_listener *l,
 		void (*done)(struct stream *s, enum err e, const char *why));
+/* NULL when s is not under TLS, or its handshake is not over. */
 const struct tls_facts *tls_stream_facts(const struct stream *s);
+/* The reason behind an ERR_TLS from reading or writing, for the log; NULL when there is none. */
+const char *tls_stream_why(const struct stream *s);
+/* The peer's direction ended without close_notify: somebody may have cut it short. */
+bool tls_stream_truncated(const struct stream *s);
 
-/* Once per process, before any other call here. */
-void tls_init(void);
-/* Releases the worker's shared buffers and keys. */
-void tls_fini(void);
+/* ---- counters, of the worker since tls_init ---- */
+
+struct tls_stats {
+	uint64_t handshakes, resumed, failed;
+	uint64_t recvs, sends; /* system calls */
+	uint64_t records;      /* of plaintext, sent */
+	uint64_t spared;       /* contexts found instead of built */
+	size_t contexts;       /* alive now */
+	size_t connections;    /* alive now */
+};
+const struct tls_stats *tls_stats(void);

@@ -1,0 +1,172 @@
+/*
+ * priv.h - the worker's TLS state, and what the files of this folder share.
+ *
+ * Plaintext and ciphertext pass through three buffers that all connections of the worker share; each is
+ * empty between two calls. A connection has memory of its own (slabs) only for ciphertext that OpenSSL or
+ * the kernel would not take yet.
+ */
+#pragma once
+
+#include "core/buf.h"
+#include "tls/tls.h"
+#include <openssl/ssl.h>
+
+enum {
+	TLS_RECORD_BYTES = 16384, /* RFC 8446 section 5.1 */
+	/* Ciphertext of one recv. */
+	TLS_IN_BYTES = 64 * 1024,
+	/* Plaintext that one writev takes, and a little more when it can then finish. */
+	TLS_WRITE_BYTES = 64 * 1024,
+	TLS_WRITE_MORE_BYTES = 4 * 1024,
+	/* Ciphertext of one send: the above, and what its records add. */
+	TLS_OUT_BYTES = 72 * 1024,
+	/* Smallest recv: a caller with room for a few bytes must not cost a system call for each few. */
+	TLS_RECV_MIN_BYTES = 4 * 1024,
+	/* A handshake is not to read much of what follows it: that would have to be stored. */
+	TLS_RECV_HANDSHAKE_BYTES = 16 * 1024,
+
+	/* Records at the beginning of a burst fit into a TCP segment, until this much was sent. */
+	TLS_SMALL_RECORD_BYTES = 1369,
+	TLS_SMALL_TOTAL_BYTES = 16 * 1024,
+	/* What is written as a whole with no more than this is one record all the same. */
+	TLS_ONE_RECORD_BYTES = 4 * 1024,
+	TLS_IDLE_MS = 1000, /* without a write ends a burst */
+
+	TLS_NAME_MAX = 255,      /* of an SNI */
+	TLS_KEY_UPDATES_MAX = 32, /* from the peer, without application data between them */
+	TLS_CONTEXT_BUCKETS = 1024,
+};
+
+struct tls_worker {
+	BIO_METHOD *bio;
+	EVP_CIPHER *ticket_cipher;
+	struct tls_ticket_key tickets[TLS_TICKET_KEYS];
+	size_t ntickets;
+	struct list contexts[TLS_CONTEXT_BUCKETS];
+	struct tls_stats stats;
+	/* Records under one key before we change it: RFC 8446 section 5.5. */
+	uint32_t rekey_records;
+
+	char *in; /* ciphertext read and not yet taken: in[in_off .. in_end) */
+	size_t in_off, in_end;
+	char *out; /* ciphertext made and not yet sent */
+	size_t out_n;
+	char *plain; /* one record gathered from small pieces */
+};
+extern struct tls_worker *tls_w;
+
+struct tls_context {
+	struct list node; /* in tls_w->contexts */
+	unsigned refs;
+	uint8_t hash[32]; /* of all inputs */
+	SSL_CTX *ctx;
+	char *groups;
+	uint64_t options;
+	int min_version, max_version;
+	unsigned char *alpn; /* as in the extension: a length byte before each name */
+	unsigned alpn_n;
+	char *cert_name;
+};
+
+/* Makes ssl behave as c says, in every respect. From the client-hello callback only. */
+void tls_context_apply(SSL *ssl, const struct tls_context *c);
+
+/* ---- pem.c: certificate and key from bytes ---- */
+
+struct tls_pair {
+	X509 *leaf;
+	STACK_OF(X509) *chain;
+	EVP_PKEY *key;
+};
+/* False with one line in err; the pair is empty then. Free with tls_pair_fini. */
+bool tls_pair_read(struct tls_pair *pair, const struct tls_files *f, char *err, size_t err_cap) MUST_USE;
+void tls_pair_fini(struct tls_pair *pair);
+
+/* ---- names.c: which of n names is meant ---- */
+
+struct tls_names;
+struct tls_names *tls_names_new(const struct tls_name *names, size_t n) MUST_USE;
+void tls_names_free(struct tls_names *t);
+/* Index of the name that `name` (lower case, at most TLS_NAME_MAX bytes) belongs to, or -1. */
+ssize_t tls_names_find(const struct tls_names *t, struct str name);
+
+/* ---- sni.c ---- */
+
+struct tls_listener {
+	unsigned refs;
+	bool strict;
+	struct tls_names *names;
+	struct tls_context **contexts; /* by index of the name */
+	size_t n;
+};
+/* For SSL_CTX_set_client_hello_cb. */
+int tls_client_hello(SSL *ssl, int *alert, void *arg);
+/*
+ * The one host name of a server_name extension's body (RFC 6066 section 3): lower case and without a
+ * trailing dot into out, which has TLS_NAME_MAX bytes. Returns its length, or -1 when it is malformed.
+ */
+ssize_t tls_sni_parse(const unsigned char *p, size_t n, char *out);
+
+/* ---- ticket.c ---- */
+
+/* Sets callback, lifetime and number of tickets. */
+void tls_ticket_setup(SSL_CTX *ctx);
+
+/* ---- conn.c: a connection between OpenSSL and the socket ---- */
+
+enum tls_state { TLS_STATE_HANDSHAKE, TLS_STATE_OPEN, TLS_STATE_FAILED };
+
+struct tls_conn {
+	SSL *ssl;
+	struct stream *s;
+	const struct stream_ops *below; /* what s was before */
+	struct tls_listener *listener;  /* until the handshake ends */
+	void (*done)(struct stream *s, enum err e, const char *why); /* until it was called */
+	struct work work; /* runs the first step, and calls done */
+	struct buf in;    /* ciphertext that OpenSSL has not taken */
+	struct buf out;   /* ciphertext that the kernel has not taken */
+	char *sni;
+	char *why;
+	struct tls_facts facts;
+	size_t recv_max;         /* what this call may read from the socket */
+	uint32_t burst_bytes;    /* plaintext since the last pause, up to TLS_SMALL_TOTAL_BYTES */
+	uint32_t written_ms;     /* when last something was written, on the loop's clock */
+	uint32_t records;        /* sent under this key */
+	uint8_t state;           /* enum tls_state */
+	uint8_t err;             /* enum err: why the handshake failed */
+	uint8_t sock_end;        /* enum err: how the socket's read side ended; ERR_OK: it has not */
+	uint8_t rx, tx;          /* enum err: reading and writing go on (ERR_OK) or ended so */
+	uint8_t key_updates;     /* since application data */
+	uint8_t nfirst;
+	unsigned char first[5];  /* bytes of the connection */
+	uint16_t offered;        /* highest version in the client's hello */
+	bool has_hello;
+	bool is_slow;            /* the kernel did not take all of the last send */
+	bool has_ended;          /* our direction, by the owner */
+	bool fin_due;            /* the socket's is to follow once `out` is empty */
+	bool truncated;
+};
+
+/* Brackets around a call into OpenSSL: how much it may read; afterwards nothing is left in shared buffers. */
+void tls_conn_enter(struct tls_conn *c, size_t recv_max);
+void tls_conn_leave(struct tls_conn *c);
+/* Bytes that OpenSSL could have without waiting. */
+bool tls_conn_has_input(const struct tls_conn *c);
+/* Sends what waits in c->out, and the FIN behind it. */
+void tls_conn_flush(struct tls_conn *c);
+/* Tells the stream what its owner may do now. */
+void tls_conn_update(struct tls_conn *c);
+/* Keeps one printable line, unless there is one. */
+void tls_conn_explain(struct tls_conn *c, const char *fmt, ...) PRINTF(2, 3);
+void tls_conn_free(struct tls_conn *c);
+BIO_METHOD *tls_bio_method(void);
+
+/* ---- handshake.c ---- */
+
+void tls_handshake_step(struct tls_conn *c);
+/* Why OpenSSL failed, for tls_conn_explain; uses up its error queue. */
+void tls_explain_failure(struct tls_conn *c);
+
+/* ---- stream.c ---- */
+
+extern const struct stream_ops tls_ops;
