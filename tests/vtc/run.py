@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Runs one varnishtest case against a plain listener of Gatehouse.
 
-The case knows two macros: ${gate}, where Gatehouse listens, and ${up}, the Unix socket where its upstream is to be
-(server s1 -listen "${up}"). Comments in the case may add keys, as JSON:
+The case knows two macros: ${gate}, where Gatehouse listens, and ${up}, the Unix socket where its upstream is
+to be (server s1 -listen "${up}"). Comments in the case may add keys, as JSON:
 
     # vhost: {"timeouts": {"request-head": "1s"}}
     # global: {"limits": {"request-line": "1k"}}
