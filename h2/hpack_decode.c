@@ -1,5 +1,5 @@
 #include "h2/huffman.h"
-#include "h2/priv.h"
+#include "h2/hpack_table.h"
 
 /* A header block being read. Any failure is sticky and a compression error. */
 struct block {

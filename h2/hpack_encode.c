@@ -1,5 +1,5 @@
 #include "h2/huffman.h"
-#include "h2/priv.h"
+#include "h2/hpack_table.h"
 
 /*
  * What is worth a place in the table: fields whose value usually stays are indexed when they are first

@@ -1,4 +1,4 @@
-#include "h2/priv.h"
+#include "h2/hpack_table.h"
 
 const struct hpack_static hpack_static[HPACK_STATIC_COUNT + 1] = {
 #define X(index, n, v, field, p) [index] = { { n, sizeof(n) - 1 }, { v, sizeof(v) - 1 }, field, p },

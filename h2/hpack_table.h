@@ -1,5 +1,5 @@
 /*
- * priv.h - the inside of HPACK: static and dynamic table, shared by decoder and encoder.
+ * hpack_table.h - the inside of HPACK: static and dynamic table, shared by decoder and encoder only.
  */
 #pragma once
 
