@@ -31,7 +31,8 @@ struct tls_listener;
 struct site *site_open(struct config *c) MUST_USE;
 /*
  * Goes on building for about max_us (0: until done). Returns 1: ready, 0: call again next turn, -1: it cannot
- * be run, with one line "file:line:col: what, and what to do" in err; then only site_put is left.
+ * be run; then only site_put is left. err, which the caller keeps from call to call and empties at first, gets
+ * a line "file:line:col: what, and what to do" for everything that is wrong, as far as they fit.
  */
 int site_build(struct site *s, uint64_t max_us, char *err, size_t err_cap) MUST_USE;
 /* Both at once: for the trial and a first start. Takes over c, also on failure (NULL). */
@@ -47,7 +48,9 @@ struct site *site_current(void);
 void site_swap(struct site *s);
 
 /* Borrowed as long as s. */
-const struct config *site_config(const struct site *s);
+struct config *site_config(const struct site *s);
+/* Tells what is wrong by today's clock (expired certificates ...), line by line: for trial and check. */
+void site_warnings(const struct site *s, void (*say)(void *arg, const char *line), void *arg);
 
 /*
  * The descriptor of config.logs[index], now owned here; -1: lines are dropped. A log of the same path in the
@@ -85,3 +88,12 @@ struct tls_listener *site_listener_tls(const struct site_listener *l);
  */
 const struct limits *site_limits(const struct site *s, const struct site_conn *conn);
 const struct timeouts *site_timeouts(const struct site *s, const struct site_conn *conn);
+
+/* ---- for route ---- */
+
+/* The vhost before a route is known, as site_limits has it; NULL when the listener is gone. */
+struct site_vhost *site_vhost(const struct site *s, const struct site_conn *conn);
+/* The date of this second for a Date field (RFC 9110 section 5.6.7); void in the next one. */
+struct str site_date(struct site *s);
+/* The style sheet that error-css names; absent: none. */
+struct str site_style(const struct site *s);

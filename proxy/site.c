@@ -1,0 +1,355 @@
+#include "proxy/site.h"
+#include "core/loop.h"
+#include "core/target.h"
+#include "proxy/alog.h"
+#include "proxy/tables.h"
+#include "tls/tls.h"
+#include "uds-upstream/up.h"
+#include <stdarg.h>
+#include <time.h>
+
+struct site {
+	unsigned refs;
+	struct config *conf;
+	struct arena arena;         /* of the tables */
+	struct tables tables;
+	struct map files;           /* config.files, by path */
+	struct map log_paths;       /* logs, by path */
+	struct alog **logs;         /* in the order of config.logs */
+	struct up_target **targets; /* in the order of config.targets */
+	size_t next_vhost;          /* whose TLS context is to be built */
+	bool is_broken, is_ready;
+	int64_t date_s;             /* what `date` says */
+	char date[32];
+};
+
+/* The one object of proxy that a COMMIT changes. */
+static struct site *current;
+
+struct site *site_current(void)
+{
+	return current;
+}
+
+void site_swap(struct site *s)
+{
+	struct site *old = current;
+
+	current = s;
+	if (old)
+		site_put(old);
+}
+
+struct site *site_get(struct site *s)
+{
+	s->refs++;
+	return s;
+}
+
+struct config *site_config(const struct site *s)
+{
+	return s->conf;
+}
+
+/* ---- making ---- */
+
+/* A log that the site in use writes goes on as it is: whoever still holds the old site writes the same. */
+static void open_logs(struct site *s)
+{
+	const struct config *c = s->conf;
+
+	s->logs = arena_zalloc(&s->arena, c->nlogs * sizeof(struct alog *));
+	map_init(&s->log_paths, &s->arena, c->nlogs);
+	for (size_t i = 0; i < c->nlogs; i++) {
+		struct str path = c->logs[i].path;
+		uint64_t hash = map_hash(path);
+		struct alog *old = current ? map_find(&current->log_paths, hash, path, NULL) : NULL;
+
+		s->logs[i] = old ? alog_get(old) : alog_new();
+		map_add(&s->log_paths, hash, path, s->logs[i]);
+	}
+	for (size_t i = 0; i < s->tables.nvhosts; i++) {
+		struct site_vhost *v = &s->tables.vhosts[i];
+
+		if (v->conf->access_log >= 0)
+			v->log = s->logs[v->conf->access_log];
+	}
+}
+
+struct site *site_open(struct config *c)
+{
+	struct site *s = base_zalloc(sizeof *s);
+
+	s->refs = 1;
+	s->conf = c;
+	s->date_s = -1;
+	arena_init(&s->arena);
+	tables_init(&s->tables, &s->arena, c);
+	map_init(&s->files, &s->arena, c->nfiles);
+	for (size_t i = 0; i < c->nfiles; i++)
+		map_add(&s->files, map_hash(c->files[i]->path), c->files[i]->path, c->files[i]);
+	open_logs(s);
+	s->targets = arena_zalloc(&s->arena, c->ntargets * sizeof(struct up_target *));
+	return s;
+}
+
+/* Adds a line to err; it is cut at err_cap. */
+PRINTF(4, 5)
+static void complain(const struct conf_pos *pos, char *err, size_t err_cap, const char *fmt, ...)
+{
+	size_t n = strnlen(err, err_cap);
+	va_list args;
+
+	if (n + 1 >= err_cap)
+		return;
+	if (n)
+		n += (size_t)snprintf(err + n, err_cap - n, "\n");
+	if (pos->file && n < err_cap)
+		n += (size_t)snprintf(err + n, err_cap - n, "%s:%u:%u: ", pos->file, pos->line, pos->column);
+	if (n >= err_cap)
+		return;
+	va_start(args, fmt);
+	vsnprintf(err + n, err_cap - n, fmt, args);
+	va_end(args);
+}
+
+static struct str file_bytes(const struct site *s, struct str path)
+{
+	const struct conf_file *f = path.n ? map_find(&s->files, map_hash(path), path, NULL) : NULL;
+
+	return f ? f->bytes : STR_NONE;
+}
+
+static void build_context(struct site *s, struct site_vhost *v, char *err, size_t err_cap)
+{
+	const struct conf_vhost *c = v->conf;
+	const struct tls_files files = {
+		.cert_name = c->cert_path, .cert = file_bytes(s, c->cert_path),
+		.key_name = c->key_path, .key = file_bytes(s, c->key_path),
+		.ca_name = c->ca_path, .ca = file_bytes(s, c->ca_path),
+	};
+	const struct tls_policy policy = {
+		.ciphers = c->ciphers, .tls13_ciphers = c->tls13_ciphers, .curves = c->curves, .alpn = c->alpn,
+		.options_set = c->ssl_options_set, .options_clear = c->ssl_options_clear,
+	};
+	char why[512] = "";
+
+	v->tls = tls_context_new(&files, &policy, why, sizeof why);
+	if (v->tls)
+		return;
+	complain(&c->cert_pos, err, err_cap, "vhost %.*s: %s", STR_ARG(c->name), why);
+	s->is_broken = true;
+}
+
+static void build_listener(struct site_listener *l)
+{
+	struct tls_name *names = base_alloc(l->nvhosts * sizeof *names);
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->nvhosts; i++)
+		if (l->vhosts[i]->tls)
+			names[n++] = (struct tls_name){ l->vhosts[i]->conf->name, l->vhosts[i]->tls };
+	if (n)
+		l->tls = tls_listener_new(names, n, l->strict);
+	free(names);
+}
+
+static void build_targets(struct site *s, char *err, size_t err_cap)
+{
+	const struct conf_global *g = &s->conf->global;
+	const struct up_limits limits = {
+		.connections = g->limits.upstream_connections,
+		.idle_connections = g->limits.upstream_idle_connections,
+		.keepalive_ms = g->timeouts.upstream_keepalive_ms,
+	};
+
+	for (size_t i = 0; i < s->conf->ntargets; i++) {
+		const struct conf_target *t = s->conf->targets[i];
+		struct addr address;
+		bool ok = t->is_unix ? addr_from_unix(&address, t->address) :
+				       addr_from_ip(&address, t->address, t->port);
+
+		if (ok) {
+			s->targets[i] = up_target_get(t->name, &address, &limits);
+			continue;
+		}
+		complain(&t->pos, err, err_cap, "%.*s is no address that can be connected to", STR_ARG(t->name));
+		s->is_broken = true;
+	}
+}
+
+static void bind_mounts(struct site *s)
+{
+	struct map targets;
+
+	map_init(&targets, &s->arena, s->conf->ntargets);
+	for (size_t i = 0; i < s->conf->ntargets; i++)
+		map_add(&targets, map_hash(s->conf->targets[i]->name), s->conf->targets[i]->name, s->targets[i]);
+	for (size_t i = 0; i < s->tables.nvhosts; i++) {
+		struct site_vhost *v = &s->tables.vhosts[i];
+
+		for (size_t k = 0; k < v->nmounts; k++) {
+			const struct conf_target *t = v->mounts[k].conf->target;
+
+			if (t)
+				v->mounts[k].target = map_find(&targets, map_hash(t->name), t->name, NULL);
+			BUG_ON(t && !v->mounts[k].target);
+		}
+	}
+}
+
+static void finish(struct site *s, char *err, size_t err_cap)
+{
+	if (!s->is_broken)
+		build_targets(s, err, err_cap);
+	if (s->is_broken)
+		return;
+	bind_mounts(s);
+	for (size_t i = 0; i < s->tables.nlisteners; i++)
+		build_listener(&s->tables.listeners[i]);
+	s->is_ready = true;
+}
+
+int site_build(struct site *s, uint64_t max_us, char *err, size_t err_cap)
+{
+	uint64_t begin_us = loop_clock_us();
+
+	BUG_ON(!err_cap || s->is_ready || (s->is_broken && s->next_vhost == s->tables.nvhosts));
+	while (s->next_vhost < s->tables.nvhosts) {
+		struct site_vhost *v = &s->tables.vhosts[s->next_vhost++];
+
+		if (v->conf->tls)
+			build_context(s, v, err, err_cap);
+		if (max_us && loop_clock_us() - begin_us >= max_us)
+			return 0;
+	}
+	finish(s, err, err_cap);
+	return s->is_ready ? 1 : -1;
+}
+
+struct site *site_new(struct config *c, char *err, size_t err_cap)
+{
+	struct site *s = site_open(c);
+
+	err[0] = '\0';
+	if (site_build(s, 0, err, err_cap) > 0)
+		return s;
+	site_put(s);
+	return NULL;
+}
+
+void site_put(struct site *s)
+{
+	BUG_ON(!s->refs);
+	if (--s->refs)
+		return;
+	for (size_t i = 0; i < s->tables.nlisteners; i++)
+		if (s->tables.listeners[i].tls)
+			tls_listener_put(s->tables.listeners[i].tls);
+	for (size_t i = 0; i < s->tables.nvhosts; i++)
+		if (s->tables.vhosts[i].tls)
+			tls_context_put(s->tables.vhosts[i].tls);
+	for (size_t i = 0; i < s->conf->ntargets; i++)
+		if (s->targets[i])
+			up_target_put(s->targets[i]);
+	for (size_t i = 0; i < s->conf->nlogs; i++)
+		alog_put(s->logs[i]);
+	arena_fini(&s->arena);
+	conf_put(s->conf);
+	free(s);
+}
+
+void site_warnings(const struct site *s, void (*say)(void *arg, const char *line), void *arg)
+{
+	for (size_t i = 0; i < s->tables.nvhosts; i++) {
+		const struct site_vhost *v = &s->tables.vhosts[i];
+		char why[512], line[1024] = "";
+
+		if (!v->tls || !tls_context_warn(v->tls, why, sizeof why))
+			continue;
+		complain(&v->conf->cert_pos, line, sizeof line, "vhost %.*s: %s", STR_ARG(v->conf->name), why);
+		say(arg, line);
+	}
+}
+
+/* ---- for accept and route ---- */
+
+void site_set_log(struct site *s, size_t index, int fd)
+{
+	BUG_ON(index >= s->conf->nlogs);
+	alog_set_fd(s->logs[index], fd);
+}
+
+struct site_listener *site_listener(const struct site *s, struct str name)
+{
+	return tables_listener(&s->tables, name);
+}
+
+bool site_listener_is_tls(const struct site_listener *l)
+{
+	return l->tls != NULL;
+}
+
+struct tls_listener *site_listener_tls(const struct site_listener *l)
+{
+	return l->tls;
+}
+
+static void copy_address(struct sockaddr_storage *to, const struct sockaddr *from, socklen_t n)
+{
+	memset(to, 0, sizeof *to);
+	if (n)
+		memcpy(to, from, MIN((size_t)n, sizeof *to));
+}
+
+void site_conn_init(struct site_conn *conn, struct str listener, const struct sockaddr *peer, socklen_t peer_len,
+		    const struct sockaddr *local, socklen_t local_len)
+{
+	*conn = (struct site_conn){ .listener = listener };
+	copy_address(&conn->peer, peer, peer_len);
+	copy_address(&conn->local, local, local_len);
+	addr_host((const struct sockaddr *)&conn->peer, conn->peer_host, sizeof conn->peer_host);
+}
+
+struct site_vhost *site_vhost(const struct site *s, const struct site_conn *conn)
+{
+	const struct site_listener *l = site_listener(s, conn->listener);
+	struct site_vhost *v = l ? tables_vhost(l, conn->sni, NULL) : NULL;
+
+	return !v && l && l->nvhosts ? l->vhosts[0] : v;
+}
+
+const struct limits *site_limits(const struct site *s, const struct site_conn *conn)
+{
+	const struct site_vhost *v = site_vhost(s, conn);
+
+	return v ? &v->conf->limits : &s->conf->global.limits;
+}
+
+const struct timeouts *site_timeouts(const struct site *s, const struct site_conn *conn)
+{
+	const struct site_vhost *v = site_vhost(s, conn);
+
+	return v ? &v->conf->timeouts : &s->conf->global.timeouts;
+}
+
+struct str site_style(const struct site *s)
+{
+	return file_bytes(s, s->conf->global.error_css);
+}
+
+struct str site_date(struct site *s)
+{
+	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	time_t now = (time_t)loop_wall_s();
+	struct tm tm;
+
+	if (s->date_s != now && gmtime_r(&now, &tm)) {
+		snprintf(s->date, sizeof s->date, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday],
+			 tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+		s->date_s = now;
+	}
+	return str_from_c(s->date);
+}

@@ -1,0 +1,71 @@
+/*
+ * tables.h - which vhost a name means, and which mount a path: look-up tables over a configuration. Pure.
+ *
+ * What a look-up costs depends on the length of the name or path, not on how many vhosts or mounts there are.
+ * Made by site, which hangs the running parts (contexts, targets, logs) into the entries; asked by route.
+ */
+#pragma once
+
+#include "conf/config.h"
+#include "proxy/map.h"
+
+struct up_target;
+struct tls_context;
+struct tls_listener;
+struct alog;
+
+struct site_mount {
+	const struct conf_mount *conf;
+	struct up_target *target; /* of a proxied one */
+};
+
+struct site_vhost {
+	const struct conf_vhost *conf;
+	struct site_mount *mounts; /* in the order of conf->mounts */
+	size_t nmounts;
+	struct map mountpoints;    /* "/" is "" here, so that every path is under it */
+	size_t longest_mountpoint;
+	struct tls_context *tls;
+	struct alog *log;         /* NULL: none */
+};
+
+struct site_listener {
+	const struct conf_listener *conf;
+	struct site_vhost **vhosts; /* as defined; the first is the default */
+	size_t nvhosts;
+	struct map names;         /* "*.example.com" is ".example.com" here */
+	bool strict;              /* strict-host-check: no default */
+	struct tls_listener *tls;
+};
+
+/* What the router chose, for who comes by the exchange (x->mount). */
+struct mount_ref {
+	const struct site_vhost *vhost;
+	const struct site_mount *mount;
+};
+
+struct tables {
+	struct site_listener *listeners; /* in the order of config.listeners */
+	size_t nlisteners;
+	struct site_vhost *vhosts;       /* in the order of config.vhosts */
+	size_t nvhosts;
+	struct map listener_names;
+};
+
+/* Makes all tables of c in a. c is borrowed as long as the tables are used. */
+void tables_init(struct tables *t, struct arena *a, const struct config *c);
+
+struct site_listener *tables_listener(const struct tables *t, struct str name);
+
+/*
+ * The vhost for a host, as tls chooses by SNI: the exact name; "*.example.com" for one label more; the nearest
+ * name that is a parent domain; the first, or NULL when the listener is strict. `host` is an authority
+ * ("Example.com.:8443", "[::1]:443") or a server name; its port, case and trailing dot do not count, and an
+ * empty one (HTTP/1.0) means the first. *steps (may be NULL) grows by the table slots looked at.
+ */
+struct site_vhost *tables_vhost(const struct site_listener *l, struct str host, unsigned *steps);
+
+/* The mount with the longest mountpoint that is whole segments of this normalised path; NULL when none is. */
+struct site_mount *tables_mount(const struct site_vhost *v, struct str path, unsigned *steps);
+/* The mount of exactly this mountpoint, or NULL. */
+struct site_mount *tables_mount_exact(const struct site_vhost *v, struct str mountpoint);
