@@ -86,7 +86,10 @@ static void note_success(struct alog *l)
 	l->is_dropping = false;
 }
 
-/* The file took only so much. A line that was cut there must be finished later; the lines behind it are lost. */
+/*
+ * The file took only so much. A line that was cut there must be finished later; the lines behind it are
+ * lost.
+ */
 static void keep_rest(struct alog *l, size_t written)
 {
 	bool is_cut = l->bytes[written - 1] != '\n';

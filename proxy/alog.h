@@ -11,15 +11,18 @@
 
 struct alog;
 
-/* Without a descriptor: lines are dropped, uncounted. Counted: an exchange may outlive the site that named it. */
+/*
+ * Without a descriptor: lines are dropped, uncounted. Counted: an exchange may outlive the site that
+ * named it.
+ */
 struct alog *alog_new(void) MUST_USE;
 struct alog *alog_get(struct alog *l);
 /* The last one writes what is gathered and closes the descriptor. */
 void alog_put(struct alog *l);
 
 /*
- * Writes what is gathered to the old descriptor, closes it, and goes on with fd, owned from here on; -1: none.
- * fd appends (O_APPEND). What is no regular file is made non-blocking.
+ * Writes what is gathered to the old descriptor, closes it, and goes on with fd, owned from here on; -1:
+ * none. fd appends (O_APPEND). What is no regular file is made non-blocking.
  */
 void alog_set_fd(struct alog *l, int fd);
 

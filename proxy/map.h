@@ -1,9 +1,9 @@
 /*
  * map.h - a look-up table that is filled once and then only read: names of vhosts, mountpoints, files.
  *
- * Open addressing, at most half full, in somebody's arena. Keys come from the configuration, so nobody from
- * outside can make it slow. The caller hashes, because a walk over a path or a name gets the hashes of all its
- * prefixes (or suffixes) on the way. Knows nothing of what it holds.
+ * Open addressing, at most half full, in somebody's arena. Keys come from the configuration, so nobody
+ * from outside can make it slow. The caller hashes, because a walk over a path or a name gets the hashes
+ * of all its prefixes (or suffixes) on the way. Knows nothing of what it holds.
  */
 #pragma once
 
@@ -32,7 +32,10 @@ uint64_t map_hash(struct str key);
 
 /* Room for n entries. */
 void map_init(struct map *m, struct arena *a, size_t n);
-/* key is borrowed as long as m, value is not NULL. False when the key is there already: the first one stays. */
+/*
+ * key is borrowed as long as m, value is not NULL. False when the key is there already: the first one
+ * stays.
+ */
 bool map_add(struct map *m, uint64_t hash, struct str key, void *value);
 /* The value, or NULL. *steps (may be NULL) grows by the slots looked at. */
 void *map_find(const struct map *m, uint64_t hash, struct str key, unsigned *steps);

@@ -8,49 +8,49 @@
  */
 #define TRY_AGAIN "Please try again in a moment."
 #define TELL "If it goes on, tell whoever runs this site, with the number below."
-#define PAGE_TABLE(X)                                                                                         \
-	X(301, "Moved Permanently", "This page has moved", "It has a new address:", "")                       \
-	X(302, "Found", "This page is elsewhere for now", "You will find it here:", "")                       \
-	X(307, "Temporary Redirect", "This page is elsewhere for now", "You will find it here:", "")          \
-	X(308, "Permanent Redirect", "This page has moved", "It has a new address:", "")                      \
-	X(400, "Bad Request", "This request makes no sense here",                                             \
-	  "What your browser or app sent is not valid, so it went no further.",                               \
-	  "Go back and try again. " TELL)                                                                     \
-	X(401, "Unauthorized", "Please sign in", "This page asks for a user name and a password.",            \
-	  "Load it again and enter them.")                                                                    \
-	X(403, "Forbidden", "This page is not for everyone", "You have no permission to see it.",             \
-	  "If you think you should, ask whoever runs this site.")                                             \
-	X(404, "Not Found", "Nothing is here", "There is no page at this address.",                           \
-	  "Check it for typing errors, or begin at the site's first page.")                                   \
-	X(405, "Method Not Allowed", "This cannot be done here",                                              \
-	  "The page exists, but not for this kind of request.",                                               \
-	  "Go back and use the site's own links and forms.")                                                  \
-	X(408, "Request Timeout", "That took too long", "Your request did not arrive completely in time.",    \
-	  "Check your connection and try again.")                                                             \
-	X(413, "Content Too Large", "That is too large",                                                      \
-	  "What you sent is larger than this site accepts.", "Send less at once. " TELL)                      \
-	X(414, "URI Too Long", "This address is too long",                                                    \
-	  "The address is longer than this site accepts.", "Begin at the site's first page.")                 \
-	X(417, "Expectation Failed", "This cannot be promised",                                               \
-	  "The request asks in advance for something that is not done here.",                                 \
-	  "Send it without an Expect header.")                                                                \
-	X(421, "Misdirected Request", "This site is not here",                                                \
-	  "The request came by a connection that does not belong to this site.",                              \
-	  "Open the address again in a new window.")                                                          \
-	X(429, "Too Many Requests", "A little slower, please",                                                \
-	  "More requests came from you than are accepted at once.", TRY_AGAIN)                                \
-	X(431, "Request Header Fields Too Large", "Too much came along",                                      \
-	  "Your browser sent more with its request, usually cookies, than this site accepts.",                \
-	  "Delete this site's cookies and try again.")                                                        \
-	X(500, "Internal Server Error", "Something went wrong here",                                          \
-	  "The server ran into an error of its own.", TRY_AGAIN " " TELL)                                     \
-	X(501, "Not Implemented", "This is not served here",                                                  \
-	  "The address is set up for something that this server does not do.", TELL)                          \
-	X(502, "Bad Gateway", "The answer made no sense",                                                     \
-	  "The service behind this page gave an answer that cannot be passed on.", TRY_AGAIN " " TELL)        \
-	X(503, "Service Unavailable", "Back in a moment",                                                     \
-	  "The service behind this page is not running right now. It may just be restarting.", TRY_AGAIN)     \
-	X(504, "Gateway Timeout", "No answer in time",                                                        \
+#define PAGE_TABLE(X) \
+	X(301, "Moved Permanently", "This page has moved", "It has a new address:", "") \
+	X(302, "Found", "This page is elsewhere for now", "You will find it here:", "") \
+	X(307, "Temporary Redirect", "This page is elsewhere for now", "You will find it here:", "") \
+	X(308, "Permanent Redirect", "This page has moved", "It has a new address:", "") \
+	X(400, "Bad Request", "This request makes no sense here", \
+	  "What your browser or app sent is not valid, so it went no further.", \
+	  "Go back and try again. " TELL) \
+	X(401, "Unauthorized", "Please sign in", "This page asks for a user name and a password.", \
+	  "Load it again and enter them.") \
+	X(403, "Forbidden", "This page is not for everyone", "You have no permission to see it.", \
+	  "If you think you should, ask whoever runs this site.") \
+	X(404, "Not Found", "Nothing is here", "There is no page at this address.", \
+	  "Check it for typing errors, or begin at the site's first page.") \
+	X(405, "Method Not Allowed", "This cannot be done here", \
+	  "The page exists, but not for this kind of request.", \
+	  "Go back and use the site's own links and forms.") \
+	X(408, "Request Timeout", "That took too long", "Your request did not arrive completely in time.", \
+	  "Check your connection and try again.") \
+	X(413, "Content Too Large", "That is too large", \
+	  "What you sent is larger than this site accepts.", "Send less at once. " TELL) \
+	X(414, "URI Too Long", "This address is too long", \
+	  "The address is longer than this site accepts.", "Begin at the site's first page.") \
+	X(417, "Expectation Failed", "This cannot be promised", \
+	  "The request asks in advance for something that is not done here.", \
+	  "Send it without an Expect header.") \
+	X(421, "Misdirected Request", "This site is not here", \
+	  "The request came by a connection that does not belong to this site.", \
+	  "Open the address again in a new window.") \
+	X(429, "Too Many Requests", "A little slower, please", \
+	  "More requests came from you than are accepted at once.", TRY_AGAIN) \
+	X(431, "Request Header Fields Too Large", "Too much came along", \
+	  "Your browser sent more with its request, usually cookies, than this site accepts.", \
+	  "Delete this site's cookies and try again.") \
+	X(500, "Internal Server Error", "Something went wrong here", \
+	  "The server ran into an error of its own.", TRY_AGAIN " " TELL) \
+	X(501, "Not Implemented", "This is not served here", \
+	  "The address is set up for something that this server does not do.", TELL) \
+	X(502, "Bad Gateway", "The answer made no sense", \
+	  "The service behind this page gave an answer that cannot be passed on.", TRY_AGAIN " " TELL) \
+	X(503, "Service Unavailable", "Back in a moment", \
+	  "The service behind this page is not running right now. It may just be restarting.", TRY_AGAIN) \
+	X(504, "Gateway Timeout", "No answer in time", \
 	  "The service behind this page is busy or stuck, and did not answer in time.", TRY_AGAIN " " TELL)
 
 static const struct row {
@@ -129,7 +129,10 @@ static unsigned exactness(struct str type, struct str subtype, const struct offe
 	return str_eq_nocase(type, o->type) && str_eq_nocase(subtype, o->subtype) ? 3 : 0;
 }
 
-/* What the client thinks of an offer: 4 * weight + exactness, by the range that names it most exactly; 0: no. */
+/*
+ * What the client thinks of an offer: 4 * weight + exactness, by the range that names it most exactly; 0:
+ * no.
+ */
 static unsigned score(const struct head *request, const struct offer *o)
 {
 	unsigned best = 0, q = 0;
@@ -254,7 +257,8 @@ static void body_html(struct text *t, const struct row *r, const struct page_abo
 	put(t, STR("</p>\n"));
 	if (r->then.n) {
 		put(t, STR("<p class=\"then\">"));
-		put_html(t, waits ? STR("This page tries again every few seconds, until it is back.") : r->then);
+		put_html(t,
+			 waits ? STR("This page tries again every few seconds, until it is back.") : r->then);
 		put(t, STR("</p>\n"));
 	}
 	if (about->id.n) {
@@ -344,7 +348,8 @@ static unsigned retries_so_far(const struct head *request)
 			uint64_t n;
 
 			if (str_eq(name, STR(TRANSLATE_OWN_COOKIE)))
-				return str_to_u64(value, PAGE_RETRIES_MAX, &n) ? (unsigned)n : PAGE_RETRIES_MAX;
+				return str_to_u64(value, PAGE_RETRIES_MAX, &n) ? (unsigned)n
+									       : PAGE_RETRIES_MAX;
 		}
 	}
 	return 0;
@@ -365,7 +370,8 @@ static struct str cookie_path(const struct head *request)
 	return path.n > 1024 ? STR("/") : path;
 }
 
-static void add_retry(struct arena *a, struct head *h, const struct head *request, const struct page_about *about)
+static void add_retry(struct arena *a, struct head *h, const struct head *request,
+		      const struct page_about *about)
 {
 	unsigned n = retries_so_far(request);
 
@@ -374,8 +380,8 @@ static void add_retry(struct arena *a, struct head *h, const struct head *reques
 	head_add_id(a, h, FIELD_REFRESH, arena_printf(a, "%d", PAGE_RETRY_S));
 	/* Lax: the first load may have come from another site, and so would count each reload of it */
 	head_add_id(a, h, FIELD_SET_COOKIE,
-		    arena_printf(a, "%s=%u; Max-Age=%d; Path=%.*s; SameSite=Lax; HttpOnly%s", TRANSLATE_OWN_COOKIE,
-				 n + 1, 4 * PAGE_RETRY_S, STR_ARG(cookie_path(request)),
+		    arena_printf(a, "%s=%u; Max-Age=%d; Path=%.*s; SameSite=Lax; HttpOnly%s",
+				 TRANSLATE_OWN_COOKIE, n + 1, 4 * PAGE_RETRY_S, STR_ARG(cookie_path(request)),
 				 about->tls ? "; Secure" : ""));
 }
 
@@ -410,10 +416,11 @@ static void add_fields(struct arena *a, struct head *h, const struct page_about 
 		head_add_id(a, h, FIELD_RETRY_AFTER, arena_printf(a, "%d", PAGE_RETRY_S));
 }
 
-struct head *page_make(struct arena *a, const struct head *request, const struct page_about *about, struct str *body)
+struct head *page_make(struct arena *a, const struct head *request, const struct page_about *about,
+		       struct str *body)
 {
-	struct row unknown = { about->status, STR("Error"), STR("This did not work"), STR("The request failed."),
-			       STR(TRY_AGAIN " " TELL) };
+	struct row unknown = {about->status, STR("Error"), STR("This did not work"),
+			      STR("The request failed."), STR(TRY_AGAIN " " TELL)};
 	const struct row *known = row_of(about->status), *r = known ? known : &unknown;
 	enum page_format format = page_choose(request);
 	struct head *h = answer(a, about, about->status, type_of(format));

@@ -22,7 +22,8 @@ static bool is_unreserved(char c)
 {
 	char l = str_lower_char(c);
 
-	return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+	return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
+	       c == '~';
 }
 
 /* One character of the path at *i, decoded when it may be; -1: not an encoding. Moves *i on. */

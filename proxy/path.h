@@ -12,11 +12,12 @@
 void path_split(struct str target, struct str *path, struct str *query);
 
 /*
- * Normalises a path that begins with '/' (RFC 3986 sections 6.2.2.2 and 6.2.2.3): percent-encoded unreserved
- * characters are decoded, then dot segments removed, those above the root dropped. All else stays as it is:
- * other percent-encodings (%2f, %25, %00), ';', empty segments. The result is never longer than the path; it
- * lies in the arena, or is the path itself when there was nothing to do. False when the path cannot be read in
- * one way: no '/' at its beginning, '%' without two hex digits, a fragment (RFC 9112 section 3.2.1).
+ * Normalises a path that begins with '/' (RFC 3986 sections 6.2.2.2 and 6.2.2.3): percent-encoded
+ * unreserved characters are decoded, then dot segments removed, those above the root dropped. All else
+ * stays as it is: other percent-encodings (%2f, %25, %00), ';', empty segments. The result is never
+ * longer than the path; it lies in the arena, or is the path itself when there was nothing to do. False
+ * when the path cannot be read in one way: no '/' at its beginning, '%' without two hex digits, a
+ * fragment (RFC 9112 section 3.2.1).
  */
 bool path_normalise(struct arena *a, struct str path, struct str *out) MUST_USE;
 

@@ -107,7 +107,8 @@ static enum log_level level_of(int status)
 {
 	if (status >= 500)
 		return LOG_LEVEL_WARN;
-	return status == 408 || status == 413 || status == 414 || status == 431 ? LOG_LEVEL_NOTE : LOG_LEVEL_INFO;
+	return status == 408 || status == 413 || status == 414 || status == 431 ? LOG_LEVEL_NOTE
+										: LOG_LEVEL_INFO;
 }
 
 static void log_failure(const struct exchange *x, enum err why, const struct page_about *a)
@@ -119,9 +120,9 @@ static void log_failure(const struct exchange *x, enum err why, const struct pag
 	if (!log_is_on(level_of(a->status)))
 		return;
 	path.n = MIN(path.n, (size_t)1024);
-	log_line(level_of(a->status), "%u %.*s: %s%s%s: %.*s %.*s%.*s from %.*s", a->status, STR_ARG(a->id), err_text(why),
-		 x->facts.upstream ? ": " : "", x->facts.upstream ? x->facts.upstream : "", STR_ARG(method),
-		 STR_ARG(a->host), STR_ARG(path), STR_ARG(r->peer));
+	log_line(level_of(a->status), "%u %.*s: %s%s%s: %.*s %.*s%.*s from %.*s", a->status, STR_ARG(a->id),
+		 err_text(why), x->facts.upstream ? ": " : "", x->facts.upstream ? x->facts.upstream : "",
+		 STR_ARG(method), STR_ARG(a->host), STR_ARG(path), STR_ARG(r->peer));
 }
 
 /* The page of this error's row. What has none, and yet came from an upstream, is its failure. */
@@ -209,7 +210,10 @@ static enum err use_mount(struct exchange *x, const struct site_mount *m)
 	return ERR_OK;
 }
 
-/* OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7): its root is as near as a mount comes. */
+/*
+ * OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7): its root is as near as a mount
+ * comes.
+ */
 static enum err route_asterisk(struct exchange *x)
 {
 	struct route *r = x->route;
@@ -418,7 +422,8 @@ static const struct end_ops router_ops = { .name = "router", .head = head, .data
 
 void route_init(void)
 {
-	static const struct x_router router = { .ops = &router_ops, .finished = finished, .response = response };
+	static const struct x_router router = {
+		.ops = &router_ops, .finished = finished, .response = response};
 
 	x_set_router(&router);
 }

@@ -129,8 +129,12 @@ static void build_context(struct site *s, struct site_vhost *v, char *err, size_
 		.ca_name = c->ca_path, .ca = file_bytes(s, c->ca_path),
 	};
 	const struct tls_policy policy = {
-		.ciphers = c->ciphers, .tls13_ciphers = c->tls13_ciphers, .curves = c->curves, .alpn = c->alpn,
-		.options_set = c->ssl_options_set, .options_clear = c->ssl_options_clear,
+		.ciphers = c->ciphers,
+		.tls13_ciphers = c->tls13_ciphers,
+		.curves = c->curves,
+		.alpn = c->alpn,
+		.options_set = c->ssl_options_set,
+		.options_clear = c->ssl_options_clear,
 	};
 	char why[512] = "";
 
@@ -173,7 +177,8 @@ static void build_targets(struct site *s, char *err, size_t err_cap)
 			s->targets[i] = up_target_get(t->name, &address, &limits);
 			continue;
 		}
-		complain(&t->pos, err, err_cap, "%.*s is no address that can be connected to", STR_ARG(t->name));
+		complain(&t->pos, err, err_cap, "%.*s is no address that can be connected to",
+			 STR_ARG(t->name));
 		s->is_broken = true;
 	}
 }
@@ -184,7 +189,8 @@ static void bind_mounts(struct site *s)
 
 	map_init(&targets, &s->arena, s->conf->ntargets);
 	for (size_t i = 0; i < s->conf->ntargets; i++)
-		map_add(&targets, map_hash(s->conf->targets[i]->name), s->conf->targets[i]->name, s->targets[i]);
+		map_add(&targets, map_hash(s->conf->targets[i]->name), s->conf->targets[i]->name,
+			s->targets[i]);
 	for (size_t i = 0; i < s->tables.nvhosts; i++) {
 		struct site_vhost *v = &s->tables.vhosts[i];
 
@@ -267,7 +273,8 @@ void site_warnings(const struct site *s, void (*say)(void *arg, const char *line
 
 		if (!v->tls || !tls_context_warn(v->tls, why, sizeof why))
 			continue;
-		complain(&v->conf->cert_pos, line, sizeof line, "vhost %.*s: %s", STR_ARG(v->conf->name), why);
+		complain(&v->conf->cert_pos, line, sizeof line, "vhost %.*s: %s", STR_ARG(v->conf->name),
+			 why);
 		say(arg, line);
 	}
 }
@@ -302,8 +309,8 @@ static void copy_address(struct sockaddr_storage *to, const struct sockaddr *fro
 		memcpy(to, from, MIN((size_t)n, sizeof *to));
 }
 
-void site_conn_init(struct site_conn *conn, struct str listener, const struct sockaddr *peer, socklen_t peer_len,
-		    const struct sockaddr *local, socklen_t local_len)
+void site_conn_init(struct site_conn *conn, struct str listener, const struct sockaddr *peer,
+		    socklen_t peer_len, const struct sockaddr *local, socklen_t local_len)
 {
 	*conn = (struct site_conn){ .listener = listener };
 	copy_address(&conn->peer, peer, peer_len);

@@ -30,9 +30,10 @@ struct tls_listener;
 /* Nothing is built yet. Takes over one reference to c. The caller owns the result: site_put. */
 struct site *site_open(struct config *c) MUST_USE;
 /*
- * Goes on building for about max_us (0: until done). Returns 1: ready, 0: call again next turn, -1: it cannot
- * be run; then only site_put is left. err, which the caller keeps from call to call and empties at first, gets
- * a line "file:line:col: what, and what to do" for everything that is wrong, as far as they fit.
+ * Goes on building for about max_us (0: until done). Returns 1: ready, 0: call again next turn, -1: it
+ * cannot be run; then only site_put is left. err, which the caller keeps from call to call and empties at
+ * first, gets a line "file:line:col: what, and what to do" for everything that is wrong, as far as they
+ * fit.
  */
 int site_build(struct site *s, uint64_t max_us, char *err, size_t err_cap) MUST_USE;
 /* Both at once: for the trial and a first start. Takes over c, also on failure (NULL). */
@@ -73,8 +74,8 @@ struct site_conn {
 	uint16_t tls_version;
 	struct str sni;               /* lower case; empty: none was sent */
 };
-void site_conn_init(struct site_conn *conn, struct str listener, const struct sockaddr *peer, socklen_t peer_len,
-		    const struct sockaddr *local, socklen_t local_len);
+void site_conn_init(struct site_conn *conn, struct str listener, const struct sockaddr *peer,
+		    socklen_t peer_len, const struct sockaddr *local, socklen_t local_len);
 
 /* By name; NULL when this site has none of it. Borrowed as long as s. */
 struct site_listener *site_listener(const struct site *s, struct str name);

@@ -4,7 +4,10 @@ enum { NAME_MAX_BYTES = 255 };
 
 /* ---- names ---- */
 
-/* Names are hashed from their end, so that one walk over a name gives the hashes of all its parent domains. */
+/*
+ * Names are hashed from their end, so that one walk over a name gives the hashes of all its parent
+ * domains.
+ */
 static uint64_t hash_name(struct str name)
 {
 	uint64_t h = MAP_HASH_START;
@@ -23,7 +26,10 @@ static void add_name(struct site_listener *l, struct site_vhost *v)
 	map_add(&l->names, hash_name(name), name, v);
 }
 
-/* Only the host of an authority (RFC 3986 section 3.2), lower case, into out. Empty when it can be no name here. */
+/*
+ * Only the host of an authority (RFC 3986 section 3.2), lower case, into out. Empty when it can be no
+ * name here.
+ */
 static struct str bare_host(struct str authority, char out[NAME_MAX_BYTES])
 {
 	const char *end;

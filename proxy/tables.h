@@ -58,10 +58,11 @@ void tables_init(struct tables *t, struct arena *a, const struct config *c);
 struct site_listener *tables_listener(const struct tables *t, struct str name);
 
 /*
- * The vhost for a host, as tls chooses by SNI: the exact name; "*.example.com" for one label more; the nearest
- * name that is a parent domain; the first, or NULL when the listener is strict. `host` is an authority
- * ("Example.com.:8443", "[::1]:443") or a server name; its port, case and trailing dot do not count, and an
- * empty one (HTTP/1.0) means the first. *steps (may be NULL) grows by the table slots looked at.
+ * The vhost for a host, as tls chooses by SNI: the exact name; "*.example.com" for one label more; the
+ * nearest name that is a parent domain; the first, or NULL when the listener is strict. `host` is an
+ * authority ("Example.com.:8443", "[::1]:443") or a server name; its port, case and trailing dot do not
+ * count, and an empty one (HTTP/1.0) means the first. *steps (may be NULL) grows by the table slots
+ * looked at.
  */
 struct site_vhost *tables_vhost(const struct site_listener *l, struct str host, unsigned *steps);
 

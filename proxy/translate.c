@@ -4,8 +4,8 @@
 /* ---- up ---- */
 
 /*
- * Names that decide something at the upstream. Spelt with '_' for '-' they mean the same to one that makes CGI
- * variables of them, past everything that was checked here: such aliases are dropped.
+ * Names that decide something at the upstream. Spelt with '_' for '-' they mean the same to one that
+ * makes CGI variables of them, past everything that was checked here: such aliases are dropped.
  */
 static bool is_alias(struct str name)
 {
@@ -36,7 +36,8 @@ static bool is_dropped(const struct field *f, bool trusted)
 	if (f->id == FIELD_X_FORWARDED_PROTO || f->id == FIELD_X_FORWARDED_HOST)
 		return !trusted;
 	/* Forwarded (RFC 7239) is not made here: what a client wrote would contradict what is */
-	return f->id == FIELD_X_FORWARDED_FOR || f->id == FIELD_X_FORWARDED_PREFIX || f->id == FIELD_FORWARDED;
+	return f->id == FIELD_X_FORWARDED_FOR || f->id == FIELD_X_FORWARDED_PREFIX ||
+	       f->id == FIELD_FORWARDED;
 }
 
 struct text {
@@ -184,8 +185,9 @@ struct head *translate_request(struct arena *a, const struct head *h, const stru
 /* ---- down ---- */
 
 /*
- * A path of the upstream's as the client must ask for it; false when it is none that the mount shows. A path
- * that already carries the mountpoint (the upstream heeds X-Forwarded-Prefix) stays, unless the base says more.
+ * A path of the upstream's as the client must ask for it; false when it is none that the mount shows. A
+ * path that already carries the mountpoint (the upstream heeds X-Forwarded-Prefix) stays, unless the base
+ * says more.
  */
 static bool map_path(struct arena *a, struct str path, struct str suffix, const struct translate_down *t,
 		     struct str *out)
@@ -224,8 +226,8 @@ static size_t run_until(struct str s, const char *stops)
 }
 
 /*
- * How much of a Location comes before its path: "https://example.com", "//example.com" or nothing. SIZE_MAX: it
- * leads elsewhere.
+ * How much of a Location comes before its path: "https://example.com", "//example.com" or nothing.
+ * SIZE_MAX: it leads elsewhere.
  */
 static size_t own_origin_bytes(struct str value, const struct translate_down *t)
 {
@@ -301,7 +303,8 @@ void translate_response(struct arena *a, struct head *h, const struct translate_
 	if (t->is_mapped)
 		map_back(a, h, t);
 	if (t->sts && !head_find(h, FIELD_STRICT_TRANSPORT_SECURITY))
-		head_add_id(a, h, FIELD_STRICT_TRANSPORT_SECURITY, STR("max-age=15768000; includeSubDomains"));
+		head_add_id(a, h, FIELD_STRICT_TRANSPORT_SECURITY,
+			    STR("max-age=15768000; includeSubDomains"));
 	for (size_t i = 0; i < t->nheaders; i++)
 		head_remove_name(h, t->headers[i].name);
 	for (size_t i = 0; i < t->nheaders; i++)
