@@ -1,0 +1,599 @@
+/* Which connections are kept, which one is taken, who waits: up.h. */
+#include "tests/unit/uds-upstream/rig.h"
+
+static void reuses_a_connection(void **state)
+{
+	int fd = rig_get_new();
+
+	(void)state;
+	assert_false(rig.facts.upstream_reused);
+	assert_true(rig.facts.connect_us > 0);
+	assert_true(rig.facts.first_byte_us >= rig.facts.connect_us);
+	assert_string_equal(rig.facts.upstream, rig.name);
+	for (int i = 0; i < 100; i++)
+		rig_get_on(fd);
+	peer_accepts_none();
+	assert_int_equal(up_count(), 1);
+	assert_true(rig.facts.upstream_reused);
+	assert_int_equal(rig.facts.tries, 1);
+	assert_int_equal(rig.facts.sends, 1);
+	assert_int_equal(rig.facts.connect_us, 0);
+	assert_int_equal(rig.facts.error, ERR_OK);
+	close(fd);
+}
+
+/* Opens n connections that are in use at once, answers them in order, and leaves them idle. */
+static void fill_pool(int *fds, size_t n)
+{
+	struct test_end t[8];
+
+	assert_true(n <= ARRAY_SIZE(t));
+	for (size_t i = 0; i < n; i++) {
+		client_ask(&t[i], "GET", "/");
+		fds[i] = peer_accept();
+		peer_read_head(fds[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		peer_send(fds[i], "HTTP/1.1 204 No Content\r\n\r\n");
+		client_gets(&t[i], 204, "");
+	}
+	assert_int_equal(up_count(), n);
+}
+
+static void takes_the_one_used_last(void **state)
+{
+	int fds[3];
+
+	(void)state;
+	fill_pool(fds, 3);
+	/* the third was put back last: it does all the work from now on */
+	for (int i = 0; i < 10; i++)
+		rig_get_on(fds[2]);
+	peer_sees_nothing(fds[0]);
+	peer_sees_nothing(fds[1]);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+static void keeps_as_many_as_were_in_use_at_once(void **state)
+{
+	int fds[8];
+
+	(void)state;
+	fill_pool(fds, 8);
+	for (int round = 0; round < 3; round++) {
+		struct test_end t[8];
+
+		for (int i = 0; i < 8; i++)
+			client_ask(&t[i], "GET", "/");
+		/* last in, first out */
+		for (int i = 0; i < 8; i++) {
+			peer_read_head(fds[7 - i]);
+			peer_send(fds[7 - i], "HTTP/1.1 204 No Content\r\n\r\n");
+			client_gets(&t[i], 204, "");
+		}
+		for (int i = 0; i < 4; i++) {
+			int swapped = fds[i];
+
+			fds[i] = fds[7 - i];
+			fds[7 - i] = swapped;
+		}
+	}
+	peer_accepts_none();
+	assert_int_equal(up_count(), 8);
+	for (int i = 0; i < 8; i++)
+		close(fds[i]);
+}
+
+static void keeps_no_more_than_the_limit(void **state)
+{
+	int fds[3];
+	struct test_end t[3];
+
+	(void)state;
+	rig.limits.idle_connections = 1;
+	up_target_put(rig.target);
+	rig_get_target();
+	for (int i = 0; i < 3; i++) {
+		client_ask(&t[i], "GET", "/");
+		fds[i] = peer_accept();
+		peer_read_head(fds[i]);
+	}
+	for (int i = 0; i < 3; i++) {
+		peer_send(fds[i], "HTTP/1.1 204 No Content\r\n\r\n");
+		client_gets(&t[i], 204, "");
+	}
+	assert_int_equal(up_count(), 1);
+	peer_sees_end(fds[0]);
+	peer_sees_end(fds[1]);
+	rig_get_on(fds[2]);
+	close(fds[2]);
+}
+
+static void a_smaller_limit_holds_at_once(void **state)
+{
+	int fds[4];
+
+	(void)state;
+	fill_pool(fds, 4);
+	rig.limits.idle_connections = 2;
+	assert_ptr_equal(up_target_get(str_from_c(rig.name), &rig.address, &rig.limits), rig.target);
+	up_target_put(rig.target);
+	peer_sees_end(fds[0]);
+	peer_sees_end(fds[1]);
+	assert_int_equal(up_count(), 2);
+	close(fds[2]);
+	close(fds[3]);
+}
+
+static void an_unused_connection_expires(void **state)
+{
+	int old[2], fd;
+	uint64_t begin_ms;
+
+	(void)state;
+	rig.limits.keepalive_ms = 200;
+	up_target_put(rig.target);
+	rig_get_target();
+	fill_pool(old, 2);
+	begin_ms = rig_now_ms();
+	/* the one that is used stays while the other goes, by the one timer they have */
+	while (up_count() == 2) {
+		assert_true(rig_now_ms() < begin_ms + DEADLINE_MS);
+		rig_get_on(old[1]);
+	}
+	assert_in_range(rig_now_ms() - begin_ms, 190, 1000);
+	peer_sees_end(old[0]);
+	fd = old[1];
+	rig_get_on(fd);
+	UNTIL(up_count() == 0);
+	peer_sees_end(fd);
+}
+
+static void a_connection_that_ends_while_idle_is_closed(void **state)
+{
+	int fd = rig_get_new();
+
+	(void)state;
+	close(fd);
+	UNTIL(up_count() == 0);
+	close(rig_get_new());
+}
+
+static void a_connection_that_is_half_closed_while_idle_is_closed(void **state)
+{
+	int fd = rig_get_new();
+
+	(void)state;
+	shutdown(fd, SHUT_WR);
+	UNTIL(up_count() == 0);
+	peer_sees_end(fd);
+}
+
+static void a_connection_that_speaks_while_idle_is_closed(void **state)
+{
+	int fd = rig_get_new();
+
+	(void)state;
+	peer_send(fd, "HTTP/1.1 408 Request Timeout\r\n\r\n");
+	UNTIL(up_count() == 0);
+	peer_drain(fd);
+	close(rig_get_new());
+}
+
+/* The request finds a new connection, and the client does not notice. */
+static void is_served_anew(struct test_end *t)
+{
+	int fd = peer_accept();
+
+	peer_read_head(fd);
+	peer_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew");
+	client_gets(t, 200, "new");
+	close(fd);
+	UNTIL(up_count() == 0);
+}
+
+/* The end of a kept connection and a request meet in one turn: the loop hears of the end first. */
+static void a_connection_that_ended_this_turn_is_not_used(void **state)
+{
+	struct test_end t;
+	int fd = rig_get_new();
+
+	(void)state;
+	close(fd);
+	client_ask(&t, "POST", "/");
+	is_served_anew(&t);
+	assert_int_equal(rig.facts.tries, 1);
+	assert_int_equal(rig.facts.error, ERR_OK);
+}
+
+/*
+ * The loop has not heard of the end when the request is there. Over a Unix socket the first write tells, with
+ * nothing written: again, whatever the method.
+ */
+static void a_stale_unix_connection_costs_no_request_anything(void **state)
+{
+	static const char *const methods[] = { "GET", "POST" };
+
+	(void)state;
+	rig.may_retry = true;
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		for (int late = 0; late < 2; late++) {
+			struct test_end t;
+			int fd = rig_get_new();
+
+			if (late)
+				peer_close_late(fd);
+			else
+				rig.close_at_open = fd;
+			client_ask(&t, methods[i], "/");
+			is_served_anew(&t);
+			assert_int_equal(rig.facts.tries, 2);
+			assert_int_equal(rig.facts.sends, 1);
+			assert_int_equal(rig.facts.error, ERR_UP_STALE);
+		}
+	}
+	assert_int_equal(rig.retries, 4);
+}
+
+/* Over TCP the write succeeds: a safe request goes out again, another looks before it is written. */
+static void a_stale_tcp_connection_costs_a_get_a_try_and_a_post_a_look(void **state)
+{
+	struct test_end t;
+	int fd = rig_get_new();
+
+	(void)state;
+	rig.may_retry = true;
+	rig.close_at_open = fd;
+	client_ask(&t, "GET", "/");
+	is_served_anew(&t);
+	assert_int_equal(rig.facts.tries, 2);
+	assert_int_equal(rig.facts.sends, 2);
+
+	rig.close_at_open = rig_get_new();
+	client_ask(&t, "POST", "/");
+	is_served_anew(&t);
+	assert_int_equal(rig.facts.tries, 1);
+	assert_int_equal(rig.retries, 1);
+}
+
+/* The same with a body: nothing of it is lost when nothing had been written. */
+static void a_body_survives_a_stale_connection(void **state)
+{
+	struct test_end t;
+	int fd = rig_get_new();
+
+	(void)state;
+	rig.may_retry = true;
+	peer_close_late(fd);
+	client_post(&t, 4);
+	x_put(&t.e, "body", 4);
+	x_end(&t.e);
+	fd = peer_accept();
+	peer_read_until(fd, "\r\n\r\nbody");
+	peer_send(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t, 204, "");
+	assert_int_equal(rig.retries, 1);
+	close(fd);
+}
+
+/* As many requests as there are stale connections, none of which the loop has heard of. */
+static void a_pool_of_stale_connections_is_not_gone_through(void **state)
+{
+	struct test_end t[4];
+	int fds[4], fd;
+
+	(void)state;
+	rig.may_retry = true;
+	fill_pool(fds, 4);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	for (int i = 0; i < 4; i++)
+		client_ask(&t[i], "POST", "/");
+	for (int i = 0; i < 4; i++) {
+		fd = peer_accept();
+		peer_read_head(fd);
+		peer_send(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nx");
+		close(fd);
+	}
+	for (int i = 0; i < 4; i++)
+		client_gets(&t[i], 200, "x");
+}
+
+static void waits_in_order_for_a_connection(void **state)
+{
+	struct test_end t[4];
+	int fds[2];
+
+	(void)state;
+	rig.limits.connections = 2;
+	up_target_put(rig.target);
+	rig_get_target();
+	for (int i = 0; i < 4; i++) {
+		char path[16];
+
+		snprintf(path, sizeof path, "/%d", i);
+		client_ask(&t[i], "GET", path);
+		rig_settle();
+	}
+	fds[0] = peer_accept();
+	fds[1] = peer_accept();
+	peer_accepts_none();
+	assert_int_equal(up_count(), 2);
+	assert_non_null(strstr(peer_read_head(fds[0]), "GET /0 "));
+	assert_non_null(strstr(peer_read_head(fds[1]), "GET /1 "));
+
+	/* the first that is free goes to the third request */
+	peer_send(fds[1], "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1");
+	client_gets(&t[1], 200, "1");
+	assert_non_null(strstr(peer_read_head(fds[1]), "GET /2 "));
+	/* one that cannot be used again makes room for a new one */
+	peer_send(fds[0], "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n0");
+	client_gets(&t[0], 200, "0");
+	peer_sees_end(fds[0]);
+	fds[0] = peer_accept();
+	assert_non_null(strstr(peer_read_head(fds[0]), "GET /3 "));
+
+	peer_send(fds[0], "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n3");
+	peer_send(fds[1], "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2");
+	client_gets(&t[3], 200, "3");
+	client_gets(&t[2], 200, "2");
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* A request that comes when a connection has just become free does not overtake those who wait. */
+static void nobody_overtakes(void **state)
+{
+	struct test_end t[3];
+	int fd;
+
+	(void)state;
+	rig.limits.connections = 1;
+	up_target_put(rig.target);
+	rig_get_target();
+	client_ask(&t[0], "GET", "/0");
+	client_ask(&t[1], "GET", "/1");
+	fd = peer_accept();
+	peer_read_head(fd);
+	peer_send(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_ask(&t[2], "GET", "/2");
+	client_gets(&t[0], 204, "");
+	assert_non_null(strstr(peer_read_head(fd), "GET /1 "));
+	peer_send(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t[1], 204, "");
+	assert_non_null(strstr(peer_read_head(fd), "GET /2 "));
+	peer_send(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t[2], 204, "");
+	close(fd);
+}
+
+static void a_wait_ends(void **state)
+{
+	struct test_end t[2];
+	int fd;
+
+	(void)state;
+	rig.limits.connections = 1;
+	up_target_put(rig.target);
+	rig_get_target();
+	client_ask(&t[0], "GET", "/0");
+	fd = peer_accept();
+	rig.x_timeouts.upstream_response_ms = 50;
+	client_ask(&t[1], "GET", "/1");
+	client_gets_error(&t[1], ERR_UP_BUSY);
+	peer_send(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t[0], 204, "");
+	close(fd);
+}
+
+static void one_that_waits_may_leave(void **state)
+{
+	struct test_end t[3];
+	int fd;
+
+	(void)state;
+	rig.limits.connections = 1;
+	up_target_put(rig.target);
+	rig_get_target();
+	for (int i = 0; i < 3; i++)
+		client_ask(&t[i], "GET", i == 2 ? "/last" : "/");
+	fd = peer_accept();
+	peer_read_head(fd);
+	client_leave(&t[1]);
+	peer_send(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t[0], 204, "");
+	assert_non_null(strstr(peer_read_head(fd), "GET /last "));
+	peer_send(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t[2], 204, "");
+	close(fd);
+}
+
+/* All that wait get a failure of the target, not only the first. */
+static void all_that_wait_hear_that_the_target_is_down(void **state)
+{
+	struct test_end t[3];
+	int fd;
+
+	(void)state;
+	rig.limits.connections = 1;
+	up_target_put(rig.target);
+	rig_get_target();
+	for (int i = 0; i < 3; i++)
+		client_ask(&t[i], "GET", "/");
+	fd = peer_accept();
+	rig_unlisten();
+	peer_read_head(fd);
+	peer_send(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+	client_gets(&t[0], 200, "");
+	for (int i = 1; i < 3; i++)
+		client_gets_error(&t[i], ERR_UP_ABSENT);
+	close(fd);
+}
+
+static void a_target_is_found_by_its_name(void **state)
+{
+	struct up_limits limits = { 1, 1, 1000 };
+	struct up_target *other, *same;
+	struct addr elsewhere;
+
+	(void)state;
+	assert_true(addr_from_unix(&elsewhere, STR("/nowhere")));
+	other = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits);
+	assert_ptr_not_equal(other, rig.target);
+	assert_string_equal(up_target_name(other), "unix:/nowhere");
+	same = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits);
+	assert_ptr_equal(same, other);
+	up_target_put(same);
+	up_target_put(other);
+	/* it is gone, and may be made again */
+	other = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits);
+	up_target_put(other);
+}
+
+static void a_target_given_back_closes_what_it_kept(void **state)
+{
+	struct test_end t;
+	int fds[2], fd;
+
+	(void)state;
+	fill_pool(fds, 2);
+	client_ask(&t, "GET", "/");
+	rig_settle();
+	fd = fds[1];
+	peer_read_head(fd);
+	up_target_put(rig.target);
+	rig.target = NULL;
+	peer_sees_end(fds[0]);
+	assert_int_equal(up_count(), 1);
+	/* the one in use goes on to its end */
+	peer_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	client_gets(&t, 200, "ok");
+	peer_sees_end(fd);
+	assert_int_equal(up_count(), 0);
+}
+
+static void draining_keeps_nothing(void **state)
+{
+	struct test_end t;
+	int fds[2], fd;
+
+	(void)state;
+	fill_pool(fds, 2);
+	client_ask(&t, "GET", "/");
+	rig_settle();
+	fd = fds[1];
+	up_drain();
+	peer_sees_end(fds[0]);
+	peer_read_head(fd);
+	peer_send(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t, 204, "");
+	peer_sees_end(fd);
+	assert_int_equal(up_count(), 0);
+}
+
+/* Each of these answers is whole, and none leaves a connection that can be used again. */
+static void what_ends_a_connection_ends_it(void **state)
+{
+	static const char *const answers[] = {
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
+		"HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 1\r\n\r\nx",
+		"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxsurplus",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\nsurplus",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\ny",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		struct test_end t;
+		int fd;
+
+		client_ask(&t, "GET", "/");
+		fd = peer_accept();
+		peer_read_head(fd);
+		peer_send(fd, answers[i]);
+		client_gets(&t, 200, "x");
+		assert_int_equal(up_count(), 0);
+		peer_sees_end(fd);
+	}
+}
+
+/* Surplus bytes are seen too where the body is read straight into the pipe. */
+static void surplus_behind_a_large_body_ends_a_connection(void **state)
+{
+	enum { BODY = 30000 };
+	static char body[BODY + 7];
+	struct test_end t;
+	int fd;
+
+	(void)state;
+	memset(body, 'x', BODY);
+	memcpy(body + BODY, "surplus", 7);
+	client_ask(&t, "GET", "/");
+	fd = peer_accept();
+	peer_read_head(fd);
+	peer_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n");
+	UNTIL(t.heads == 1);
+	peer_send_bytes(fd, body, sizeof body);
+	UNTIL(t.ended);
+	assert_int_equal(buf_len(&t.got), BODY);
+	client_gets(&t, 200, NULL);
+	assert_int_equal(up_count(), 0);
+	peer_sees_end(fd);
+}
+
+static void http10_with_keep_alive_is_kept(void **state)
+{
+	struct test_end t;
+	int fd;
+
+	(void)state;
+	client_ask(&t, "GET", "/");
+	fd = peer_accept();
+	peer_read_head(fd);
+	peer_send(fd, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx");
+	client_gets(&t, 200, "x");
+	assert_int_equal(up_count(), 1);
+	rig_get_on(fd);
+	close(fd);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		RIG_TEST(reuses_a_connection),
+		RIG_TEST_TCP(reuses_a_connection),
+		RIG_TEST(takes_the_one_used_last),
+		RIG_TEST(keeps_as_many_as_were_in_use_at_once),
+		RIG_TEST(keeps_no_more_than_the_limit),
+		RIG_TEST(a_smaller_limit_holds_at_once),
+		RIG_TEST(an_unused_connection_expires),
+		RIG_TEST(a_connection_that_ends_while_idle_is_closed),
+		RIG_TEST_TCP(a_connection_that_ends_while_idle_is_closed),
+		RIG_TEST(a_connection_that_is_half_closed_while_idle_is_closed),
+		RIG_TEST_TCP(a_connection_that_is_half_closed_while_idle_is_closed),
+		RIG_TEST(a_connection_that_speaks_while_idle_is_closed),
+		RIG_TEST(a_connection_that_ended_this_turn_is_not_used),
+		RIG_TEST_TCP(a_connection_that_ended_this_turn_is_not_used),
+		RIG_TEST(a_stale_unix_connection_costs_no_request_anything),
+		RIG_TEST_TCP(a_stale_tcp_connection_costs_a_get_a_try_and_a_post_a_look),
+		RIG_TEST(a_body_survives_a_stale_connection),
+		RIG_TEST(a_pool_of_stale_connections_is_not_gone_through),
+		RIG_TEST_TCP(a_pool_of_stale_connections_is_not_gone_through),
+		RIG_TEST(waits_in_order_for_a_connection),
+		RIG_TEST_TCP(waits_in_order_for_a_connection),
+		RIG_TEST(nobody_overtakes),
+		RIG_TEST(a_wait_ends),
+		RIG_TEST(one_that_waits_may_leave),
+		RIG_TEST(all_that_wait_hear_that_the_target_is_down),
+		RIG_TEST(a_target_is_found_by_its_name),
+		RIG_TEST(a_target_given_back_closes_what_it_kept),
+		RIG_TEST(draining_keeps_nothing),
+		RIG_TEST(what_ends_a_connection_ends_it),
+		RIG_TEST(surplus_behind_a_large_body_ends_a_connection),
+		RIG_TEST(http10_with_keep_alive_is_kept),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

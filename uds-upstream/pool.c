@@ -1,0 +1,221 @@
+/*
+ * pool.c - this worker's targets: which connections are kept, who gets one, who waits.
+ *
+ * Kept connections are used last in, first out, and go when they have not been used for upstream-keepalive.
+ * So a target keeps as many as were in use at once within that time, and no more: when the oldest of n idle
+ * ones was put back, none of the others was idle, for it would lie below; nor was one opened since, for this
+ * one would have been taken instead. All n were in use.
+ */
+#include "uds-upstream/priv.h"
+
+/* The part of the worker's state that upstreams alone know. */
+static struct {
+	struct list targets;
+	size_t open; /* of all targets */
+} here = { .targets = { &here.targets, &here.targets } };
+
+size_t up_count(void)
+{
+	return here.open;
+}
+
+/* ---- targets ---- */
+
+static void expire(struct timer *timer);
+static void serve(struct work *w);
+
+static struct up_target *find(struct str name)
+{
+	list_for_each(pos, &here.targets) {
+		struct up_target *t = list_entry(pos, struct up_target, node);
+
+		if (str_eq(str_from_c(t->name), name))
+			return t;
+	}
+	return NULL;
+}
+
+static struct up_target *target_new(struct str name)
+{
+	struct up_target *t = base_zalloc(sizeof *t + name.n + 1);
+
+	memcpy(t->name, name.p, name.n);
+	list_init(&t->idle);
+	list_init(&t->waiting);
+	timer_init(&t->expiry, expire);
+	work_init(&t->serve, serve);
+	list_push(&here.targets, &t->node);
+	return t;
+}
+
+static void bury_target(struct grave *g)
+{
+	free(container_of(g, struct up_target, grave));
+}
+
+void up_target_free_if_unused(struct up_target *t)
+{
+	if (t->refs || t->nconns)
+		return;
+	BUG_ON(t->nopen || t->nidle);
+	list_del(&t->node);
+	timer_stop(&t->expiry);
+	work_cancel(&t->serve);
+	loop_bury(&t->grave, bury_target);
+}
+
+static struct up_conn *oldest_idle(struct up_target *t)
+{
+	return list_empty(&t->idle) ? NULL : list_entry(t->idle.prev, struct up_conn, node);
+}
+
+static void keep_at_most(struct up_target *t, uint64_t n)
+{
+	while (t->nidle > n)
+		up_conn_close(oldest_idle(t));
+}
+
+struct up_target *up_target_get(struct str name, const struct addr *address, const struct up_limits *limits)
+{
+	struct up_target *t = find(name);
+
+	if (!t)
+		t = target_new(name);
+	t->refs++;
+	t->address = *address;
+	t->is_local = address->sa.sa_family == AF_UNIX;
+	t->limits = *limits;
+	keep_at_most(t, limits->idle_connections);
+	return t;
+}
+
+void up_target_put(struct up_target *t)
+{
+	BUG_ON(t->refs == 0);
+	if (t->refs == 1)
+		keep_at_most(t, 0);
+	if (--t->refs == 0)
+		up_target_free_if_unused(t);
+}
+
+const char *up_target_name(const struct up_target *t)
+{
+	return t->name;
+}
+
+void up_drain(void)
+{
+	list_for_each_safe(pos, next, &here.targets) {
+		struct up_target *t = list_entry(pos, struct up_target, node);
+
+		t->draining = true;
+		keep_at_most(t, 0);
+	}
+}
+
+/* ---- kept connections ---- */
+
+/* One timer a target, for its oldest connection: putting one back seldom has to touch it. */
+static void expire(struct timer *timer)
+{
+	struct up_target *t = container_of(timer, struct up_target, expiry);
+	struct up_conn *c;
+
+	while ((c = oldest_idle(t))) {
+		uint64_t idle_ms = loop_now_ms() - c->idle_since_ms;
+
+		if (idle_ms < t->limits.keepalive_ms) {
+			timer_set(timer, t->limits.keepalive_ms - idle_ms);
+			return;
+		}
+		up_conn_close(c);
+	}
+}
+
+static void serve_later(struct up_target *t)
+{
+	if (!list_empty(&t->waiting))
+		loop_post(&t->serve);
+}
+
+struct up_conn *up_pool_take(struct up_target *t)
+{
+	struct up_conn *c;
+
+	if (list_empty(&t->idle))
+		return NULL;
+	c = list_entry(list_pop(&t->idle), struct up_conn, node);
+	t->nidle--;
+	up_conn_enter(c, UP_ATTACHED);
+	return c;
+}
+
+void up_pool_keep(struct up_conn *c)
+{
+	struct up_target *t = c->target;
+
+	if (!t->refs || t->draining) {
+		up_conn_close(c);
+		return;
+	}
+	up_conn_enter(c, UP_IDLE);
+	c->idle_since_ms = loop_now_ms();
+	list_push_front(&t->idle, &c->node);
+	t->nidle++;
+	if (!timer_is_set(&t->expiry))
+		timer_set(&t->expiry, t->limits.keepalive_ms);
+	keep_at_most(t, t->limits.idle_connections);
+	serve_later(t);
+}
+
+void up_pool_forget(struct up_conn *c)
+{
+	list_del(&c->node);
+	if (c->state == UP_IDLE)
+		c->target->nidle--;
+}
+
+/* ---- the bound, and those who wait ---- */
+
+bool up_pool_admits(struct up_target *t, bool instead_of_idle)
+{
+	uint64_t max = MAX(t->limits.connections, (uint64_t)1);
+
+	if (instead_of_idle && t->nopen >= max && t->nidle > 0)
+		up_conn_close(oldest_idle(t));
+	return t->nopen < max;
+}
+
+void up_pool_count(struct up_conn *c)
+{
+	BUG_ON(c->counted);
+	c->counted = true;
+	c->target->nopen++;
+	here.open++;
+}
+
+void up_pool_uncount(struct up_conn *c)
+{
+	if (!c->counted)
+		return;
+	c->counted = false;
+	c->target->nopen--;
+	here.open--;
+	serve_later(c->target);
+}
+
+void up_pool_wait(struct up_conn *c)
+{
+	up_conn_enter(c, UP_WAITING);
+	list_push(&c->target->waiting, &c->node);
+	up_conn_arm(c);
+}
+
+/* In order of arrival, for as long as there is a connection for the next one. */
+static void serve(struct work *w)
+{
+	struct up_target *t = container_of(w, struct up_target, serve);
+
+	while (!list_empty(&t->waiting) && (t->nidle > 0 || up_pool_admits(t, false)))
+		up_conn_connect(list_entry(list_pop(&t->waiting), struct up_conn, node), true);
+}

@@ -1,0 +1,147 @@
+/*
+ * priv.h - what the files of uds-upstream/ share: a target, and a connection to it.
+ *
+ * pool.c:      targets; which connections are kept, who gets one, who waits
+ * client.c:    a connection's life: verbs, dialling, sending, time, its end
+ * answer.c:    reading what comes back
+ * websocket.c: the key and its digest
+ */
+#pragma once
+
+#include "h1/h1.h"
+#include "uds-upstream/up.h"
+
+enum {
+	/* Tries of one request, whatever their outcome: a kept connection, then at most two new ones. */
+	UP_TRIES_MAX = 3,
+	/* Fields of a response head or trailer section; limits.response-head bounds their bytes. */
+	UP_RESPONSE_FIELDS_MAX = 1024,
+	/*
+	 * A client that waits for 100 (Continue) hears it from us after this time: many an upstream
+	 * never sends it, and waits for the body (RFC 9110 section 10.1.1).
+	 */
+	UP_CONTINUE_MS = 1000,
+	/* Asked of the kernel at once: what a pipe holds by default. */
+	UP_READ_BYTES = 64 * 1024,
+	/* Pieces of a pipe in one system call. */
+	UP_PIECES = 16,
+};
+
+struct up_target {
+	struct list node;    /* among this worker's targets */
+	unsigned refs;       /* up_target_get */
+	bool draining;       /* keeps nothing any more */
+	bool is_local;       /* a Unix socket */
+	struct addr address;
+	struct up_limits limits;
+	struct list idle;    /* kept connections, the one used last in front */
+	struct list waiting; /* requests for which there is none, the oldest in front */
+	size_t nidle;
+	size_t nopen;        /* connections that are open or being dialled: what limits.connections bounds */
+	size_t nconns;       /* struct up_conn of this target, those without a connection included */
+	struct timer expiry; /* of the oldest idle one */
+	struct work serve;
+	struct grave grave;
+	char name[];
+};
+
+#define UP_STATES(X) \
+	X(IDLE)      /* kept by the target */ \
+	X(ATTACHED)  /* up end of an exchange, not yet told the request; may have come with a kept stream */ \
+	X(WAITING)   /* for one of the target's connections to come free */ \
+	X(DIALLING) \
+	X(ASKED)     /* the request is being sent or has been; no final head yet */ \
+	X(ANSWERING) /* the response body is being read */ \
+	X(TUNNEL)    /* bytes both ways after 101 */ \
+	X(CLOSED)
+
+enum up_state {
+#define X(name) UP_##name,
+	UP_STATES(X)
+#undef X
+};
+
+/* A connection; and, before it has one and after it has lost it, the end that wants one. */
+struct up_conn {
+	struct end end;
+	struct up_target *target;
+	struct list node;      /* idle or waiting */
+	struct stream *stream;
+	enum up_state state;   /* changed by up_conn_enter alone */
+	bool counted;          /* in target->nopen */
+	bool reused;           /* the stream has carried a request before this one */
+	bool written;          /* bytes of this request were accepted */
+	bool body_told;        /* body_up's END was told, and the trailers before it */
+	bool deaf;             /* a write failed: nothing more is sent, but an answer may still come */
+	bool awaits_continue;  /* the client holds its body back until it hears 100 */
+	bool shut;             /* tunnel: our direction was ended */
+	bool read_ended;       /* tunnel: the upstream's direction was */
+	uint64_t interims;     /* heads before the final one */
+	uint64_t idle_since_ms;
+	struct head *request;  /* as it is written */
+	struct head *trailers; /* of the request */
+	struct h1_out out;
+	struct h1_limits limits;
+	struct h1_parser parser;
+	struct h1_body body;
+	struct buf rest;       /* of a line that is not whole yet */
+	struct timer timer;
+	struct work flush;
+	struct dial dial;
+	struct grave grave;
+};
+
+/* ---- pool.c ---- */
+
+/* The kept connection that was used last, now ATTACHED; NULL when there is none. */
+struct up_conn *up_pool_take(struct up_target *t) MUST_USE;
+/* c has done its work and its stream is fit for another request: keeps it if the target may. */
+void up_pool_keep(struct up_conn *c);
+/* For up_conn_close: c leaves the pool or the queue. */
+void up_pool_forget(struct up_conn *c);
+/* True when one more may be opened; a new connection that must be had may cost the oldest idle one. */
+bool up_pool_admits(struct up_target *t, bool instead_of_idle) MUST_USE;
+/* c's request waits its turn. up_conn_connect is called then. */
+void up_pool_wait(struct up_conn *c);
+/* c counts, or no longer counts, among the target's open connections. */
+void up_pool_count(struct up_conn *c);
+void up_pool_uncount(struct up_conn *c);
+/* The target's memory goes when nobody holds or uses it. */
+void up_target_free_if_unused(struct up_target *t);
+
+/* ---- client.c ---- */
+
+struct up_conn *up_conn_new(struct up_target *t) MUST_USE;
+/* The only place where the state changes; asserts that it may. */
+void up_conn_enter(struct up_conn *c, enum up_state s);
+/*
+ * Has the request: sends it on a kept stream or a new one, or queues it. `in_turn`: it has waited, and goes
+ * before those who wait.
+ */
+void up_conn_connect(struct up_conn *c, bool in_turn);
+/* Sets the time-out that this state has. */
+void up_conn_arm(struct up_conn *c);
+/* Every byte of the request has been accepted. */
+bool up_conn_has_sent(const struct up_conn *c);
+/* A tunnel of which both directions are over is left. Returns true when it was. */
+bool up_conn_leave_tunnel(struct up_conn *c);
+/* The exchange goes on without this connection, for this reason. */
+void up_conn_fail(struct up_conn *c, enum err why);
+/* Closes; its memory goes after the turn. It must have left its exchange. */
+void up_conn_close(struct up_conn *c);
+
+/* ---- answer.c ---- */
+
+/* Before the first read of a request's answer. */
+void up_answer_begin(struct up_conn *c);
+/* Reads until nothing is there or nothing more may be put. c may be closed or kept afterwards. */
+void up_answer_read(struct up_conn *c);
+
+/* ---- websocket.c ---- */
+
+enum { UP_WEBSOCKET_KEY_BYTES = 24 };
+
+/* A new key: 16 random bytes in base64 (RFC 6455 section 4.1), not terminated. */
+void up_websocket_make_key(char out[UP_WEBSOCKET_KEY_BYTES]);
+/* True when `accept` is what a server that understood `key` answers (RFC 6455 section 4.2.2). */
+bool up_websocket_is_accepted(struct str key, struct str accept) MUST_USE;
