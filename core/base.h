@@ -108,12 +108,12 @@ bool str_to_u64(struct str s, uint64_t max, uint64_t *out) MUST_USE;
 
 static inline bool str_starts(struct str s, struct str prefix)
 {
-	return s.n >= prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0;
+	return s.n >= prefix.n && str_eq(str_of(s.p, prefix.n), prefix);
 }
 
 static inline bool str_ends(struct str s, struct str suffix)
 {
-	return s.n >= suffix.n && memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0;
+	return s.n >= suffix.n && (suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
 }
 
 /* Without leading and trailing SP and HTAB (OWS of RFC 9110 section 5.6.3). */

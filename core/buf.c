@@ -279,14 +279,14 @@ void buf_move(struct buf *dst, struct buf *src, size_t n)
 
 size_t buf_copy(const struct buf *b, void *p, size_t n)
 {
-	char *to = p;
+	size_t done = 0;
 
 	n = MIN(n, b->n);
-	for (struct slab *s = b->first; to < (char *)p + n; s = s->next) {
-		size_t part = MIN((size_t)((char *)p + n - to), held(s));
+	for (struct slab *s = b->first; done < n; s = s->next) {
+		size_t part = MIN(n - done, held(s));
 
-		memcpy(to, s->data + s->off, part);
-		to += part;
+		memcpy((char *)p + done, s->data + s->off, part);
+		done += part;
 	}
 	return n;
 }

@@ -178,8 +178,9 @@ unsigned head_remove_name(struct head *h, struct str name);
 void head_set(struct arena *a, struct head *h, enum field_id id, struct str value);
 
 /* Iterates over fields that are not removed. */
-#define head_for_each(f, h)                                                                \
-	for (struct field *f = (h)->fields, *f##_end = f + (h)->nfields; f < f##_end; f++) \
+#define head_for_each(f, h)                                                                       \
+	for (struct field *f = (h)->fields, *f##_end = (h)->nfields ? f + (h)->nfields : f;       \
+	     f < f##_end; f++)                                                                    \
 		if (!f->removed)
 
 /*

@@ -115,6 +115,10 @@ static void test_slices(void **state)
 	assert_true(str_starts(STR("/app/x"), STR("/app")));
 	assert_true(str_starts(STR("/app"), STR("/app")));
 	assert_false(str_starts(STR("/ap"), STR("/app")));
+	assert_true(str_starts(STR_NONE, STR("")));
+	assert_true(str_starts(STR("a"), STR_NONE));
+	assert_false(str_starts(STR_NONE, STR("a")));
+	assert_true(str_ends(STR_NONE, STR_NONE));
 	assert_true(str_ends(STR("a.example.com"), STR(".example.com")));
 	assert_false(str_ends(STR("example.com"), STR(".example.com")));
 
