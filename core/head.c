@@ -1,34 +1,49 @@
 #include "core/head.h"
 
-enum { NAME_MAX_BYTES = 32 }; /* more than the longest name of the table */
-
-/* p[0..n) in lower case; the rest of the last eight bytes is zero. For a constant n this is a few loads. */
-static inline void lower(char *out, const char *p, size_t n)
+/* The n bytes at p, 2 <= n <= 8, as a word: its halves overlap where they must. For a constant n, two loads. */
+static inline uint64_t load(const char *p, size_t n)
 {
-	memset(out, 0, NAME_MAX_BYTES);
-	memcpy(out, p, n);
-	for (size_t i = 0; i < n; i += 8) {
-		uint64_t x;
+	uint64_t both = 0;
+	uint32_t low4, high4;
+	uint16_t low2, high2;
 
-		memcpy(&x, out + i, sizeof x);
-		x = str_lower_8(x);
-		memcpy(out + i, &x, sizeof x);
+	if (n == 8) {
+		memcpy(&both, p, 8);
+		return both;
 	}
+	if (n >= 4) {
+		memcpy(&low4, p, 4);
+		memcpy(&high4, p + n - 4, 4);
+		return low4 | (uint64_t)high4 << 32;
+	}
+	memcpy(&low2, p, 2);
+	memcpy(&high2, p + n - 2, 2);
+	return low2 | (uint64_t)high2 << 32;
+}
+
+/* Is this name that row's, which is n long and in lower case? Both n and the row are constant where it is called. */
+static inline bool is_row(const char *name, const char *row, size_t n)
+{
+	if (n <= 8)
+		return str_lower_8(load(name, n)) == load(row, n);
+	for (size_t i = 0; i + 8 < n; i += 8)
+		if (str_lower_8(load(name + i, 8)) != load(row + i, 8))
+			return false;
+	return str_lower_8(load(name + n - 8, 8)) == load(row + n - 8, 8);
 }
 
 enum field_id field_lookup(struct str name)
 {
-	char low[NAME_MAX_BYTES];
-
-#define TRY(id, canonical, flags)                                                 \
-	_Static_assert(sizeof(canonical) <= NAME_MAX_BYTES, canonical);           \
-	if (memcmp(low, canonical, sizeof(canonical) - 1) == 0)                   \
+#define TRY(id, canonical, flags)                                                       \
+	_Static_assert(sizeof(canonical) - 1 == LENGTH, canonical " is in another's group"); \
+	if (is_row(name.p, canonical, LENGTH))                                          \
 		return FIELD_##id;
-#define GROUP(length)                                                             \
-	case length:                                                              \
-		lower(low, name.p, length);                                       \
-		FIELDS_##length(TRY)                                              \
-		break;
+#define GROUP(length)                                                                   \
+	case length: {                                                                  \
+		enum { LENGTH = length };                                               \
+		FIELDS_##length(TRY)                                                    \
+		break;                                                                  \
+	}
 	switch (name.n) {
 	GROUP(2)
 	GROUP(3)

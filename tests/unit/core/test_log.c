@@ -69,8 +69,8 @@ static void test_a_line(void **state)
 {
 	(void)state;
 	log_warn("hello %d", 42);
-	assert_matches(written(), "^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{3}Z"
-				  " warn worker 0: hello 42\n$");
+	assert_matches(written(), "^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]"
+				  "\\.[0-9]{3}Z warn worker 0: hello 42\n$");
 }
 
 static void test_time_is_utc(void **state)
@@ -156,7 +156,7 @@ static void test_a_long_line_is_cut_and_whole(void **state)
 static void test_a_long_role_is_cut(void **state)
 {
 	(void)state;
-	log_open(sink.fd[1], LOG_LEVEL_INFO, "a role that is much longer than what is kept of it for the log");
+	log_open(sink.fd[1], LOG_LEVEL_INFO, "a role that is much longer than what is kept of it");
 	log_note("text");
 	assert_non_null(strstr(written(), " note a role that"));
 	assert_non_null(strstr(sink.text, ": text\n"));
@@ -267,7 +267,8 @@ static void test_a_torn_line_is_ended_before_the_next(void **state)
 	n = pread(fd, text, sizeof text - 1, 0);
 	assert_true(n > 60);
 	text[n] = '\0';
-	assert_matches(text, "^[^\n]{60}\n[^\n]* note worker 0: here we go on \\[lines lost before this one: 2\\]\n$");
+	assert_matches(text, "^[^\n]{60}\n[^\n]* note worker 0: here we go on "
+			     "\\[lines lost before this one: 2\\]\n$");
 	close(fd);
 }
 
