@@ -19,6 +19,7 @@
 	X(GONE, 0, "client went away")                                                               \
 	X(IO, 0, "input/output error")                                                               \
 	X(TLS, 0, "TLS error")                                                                       \
+	X(H2, 0, "HTTP/2 error (RFC 9113)")                                                          \
 	X(DRAIN, 0, "shutting down")                                                                 \
 	/* RFC 9112 section 2 to 4: the message cannot be read, or could be read in two ways */      \
 	X(BAD_REQUEST_LINE, 400, "malformed request line (RFC 9112 section 3)")                      \
@@ -52,6 +53,7 @@
 	X(HEAD_TIMEOUT, 408, "timeouts.request-head ran out")                                        \
 	X(BODY_TIMEOUT, 408, "timeouts.request-body ran out")                                        \
 	X(WRITE_TIMEOUT, 0, "timeouts.write ran out: the client does not read")                      \
+	X(PING_TIMEOUT, 0, "timeouts.ping-timeout ran out: the client is silent")                    \
 	X(KEEPALIVE_TIMEOUT, 0, "timeouts.keepalive ran out")                                        \
 	X(TUNNEL_TIMEOUT, 0, "timeouts.tunnel-idle ran out")                                         \
 	/* routing */                                                                                \

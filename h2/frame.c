@@ -59,7 +59,7 @@ enum h2_scope h2_frame_check(const struct h2_frame *f, uint32_t max_frame_bytes,
 		return fail(H2_CONNECTION_ERROR, H2_FRAME_SIZE_ERROR, code);
 	if (!row)
 		return H2_OK;
-	if ((row->place == H2_ON_STREAM && f->stream == 0) || (row->place == H2_ON_CONNECTION && f->stream != 0))
+	if (f->stream ? row->place == H2_ON_CONNECTION : row->place == H2_ON_STREAM)
 		return fail(H2_CONNECTION_ERROR, H2_PROTOCOL_ERROR, code);
 	if (f->length < row->min || f->length > row->max)
 		return fail(row->size_scope, H2_FRAME_SIZE_ERROR, code);

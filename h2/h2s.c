@@ -1,0 +1,275 @@
+#include "h2/priv.h"
+
+/* ---- the table of live streams ---- */
+
+static struct h2s **bucket(const struct h2c *c, uint32_t id)
+{
+	/* client streams are odd */
+	return (struct h2s **)(uintptr_t)&c->buckets[(id >> 1) % H2_BUCKETS];
+}
+
+struct h2s *h2s_find(const struct h2c *c, uint32_t id)
+{
+	struct h2s *st = *bucket(c, id);
+
+	while (st && st->id != id)
+		st = st->bucket_next;
+	return st;
+}
+
+static void unlink_stream(struct h2s *st)
+{
+	struct h2s **at = bucket(st->c, st->id);
+
+	while (*at != st)
+		at = &(*at)->bucket_next;
+	*at = st->bucket_next;
+}
+
+static void bury(struct grave *g)
+{
+	free(container_of(g, struct h2s, grave));
+}
+
+/* The stream is closed; its exchange has been left already. */
+static void forget(struct h2s *st)
+{
+	struct h2c *c = st->c;
+
+	BUG_ON(st->e.x);
+	timer_stop(&st->timer);
+	list_del(&st->node);
+	list_del(&st->ready);
+	unlink_stream(st);
+	c->nstreams--;
+	c->closed[c->closed_at % H2_CLOSED_KEPT].id = st->id;
+	c->closed[c->closed_at++ % H2_CLOSED_KEPT].reset_by_us = st->reset_sent;
+	loop_bury(&st->grave, bury);
+	h2c_wake(c); /* a draining connection may be at its end; an idle one begins to wait */
+}
+
+/* ---- time ---- */
+
+/* Who does not read may have read meanwhile what it did not credit: only our own waiting counts. */
+static void on_timer(struct timer *t)
+{
+	struct h2s *st = container_of(t, struct h2s, timer);
+	uint64_t now = loop_now_ms(), body = st->body_due_ms, write = st->write_due_ms;
+
+	if (write && write <= now) {
+		h2s_reset(st, H2_CANCEL, ERR_WRITE_TIMEOUT);
+		return;
+	}
+	if (body && body <= now) {
+		st->body_due_ms = 0;
+		if (st->e.x->tunnel)
+			h2s_reset(st, H2_CANCEL, ERR_TUNNEL_TIMEOUT);
+		else if (!x_refuse(&st->e, ERR_BODY_TIMEOUT))
+			h2s_reset(st, H2_CANCEL, ERR_BODY_TIMEOUT);
+		return;
+	}
+	if (!body || (write && write < body))
+		body = write;
+	if (body)
+		timer_set(t, body - now);
+}
+
+static void wait_until(struct h2s *st, uint64_t *due_ms, uint64_t after_ms)
+{
+	*due_ms = loop_now_ms() + after_ms;
+	if (!timer_is_set(&st->timer) || st->timer.due_ms > *due_ms)
+		timer_set(&st->timer, after_ms);
+}
+
+/* A body is waited for only while the peer may send: what a full pipe holds back is not its fault. */
+static void wait_for_body(struct h2s *st)
+{
+	struct exchange *x = st->e.x;
+
+	if (x && x->tunnel)
+		wait_until(st, &st->body_due_ms, x->timeouts->tunnel_idle_ms);
+	else if (!x || st->remote_ended || st->recv_window <= 0 || x_is_unread(&st->e) ||
+		 x->request->websocket)
+		st->body_due_ms = 0;
+	else /* once the answer has begun, both sides may stream for long */
+		wait_until(st, &st->body_due_ms,
+			   x->told_final ? x->timeouts->upstream_idle_ms : x->timeouts->request_body_ms);
+}
+
+void h2s_set_write_wait(struct h2s *st, bool blocked)
+{
+	if (!blocked)
+		st->write_due_ms = 0;
+	else if (!st->write_due_ms && st->e.x)
+		wait_until(st, &st->write_due_ms, st->e.x->timeouts->write_ms);
+}
+
+/* ---- ends of a stream ---- */
+
+static void leave_if_over(struct h2s *st)
+{
+	if (!st->local_ended || !st->remote_ended)
+		return;
+	if (st->e.x)
+		x_leave(&st->e);
+	forget(st);
+}
+
+void h2s_remote_end(struct h2s *st)
+{
+	st->remote_ended = true;
+	wait_for_body(st);
+	if (st->e.x)
+		x_end(&st->e);
+	leave_if_over(st);
+}
+
+void h2s_local_end(struct h2s *st)
+{
+	struct h2c *c = st->c;
+
+	st->local_ended = true;
+	h2s_set_write_wait(st, false);
+	list_del(&st->ready);
+	c->abuse = MIN(c->abuse + 1, (double)c->host->ops->limits(c->host)->abuse);
+	if (!st->remote_ended && st->e.x && !st->e.x->tunnel) {
+		/* an early answer: the rest of the request is not wanted (RFC 9113 section 8.1) */
+		h2_write_rst_stream(&c->out, st->id, H2_NO_ERROR);
+		st->reset_sent = true;
+		x_leave(&st->e);
+		forget(st);
+		return;
+	}
+	leave_if_over(st);
+}
+
+void h2s_drop(struct h2s *st, enum err why)
+{
+	if (st->e.x)
+		x_abort(&st->e, why);
+	forget(st);
+}
+
+void h2s_reset(struct h2s *st, enum h2_code code, enum err why)
+{
+	h2_write_rst_stream(&st->c->out, st->id, code);
+	st->reset_sent = true;
+	h2s_drop(st, why);
+}
+
+/* ---- what comes from the peer ---- */
+
+void h2s_data(struct h2s *st, const uint8_t *p, size_t n)
+{
+	if (x_is_unread(&st->e))
+		return;
+	x_put(&st->e, p, n);
+	h2s_credit(st);
+}
+
+void h2s_credit(struct h2s *st)
+{
+	int64_t target = (int64_t)st->c->recv_target, room;
+
+	if (!st->e.x || st->remote_ended || x_is_unread(&st->e))
+		return;
+	wait_for_body(st);
+	if (st->e.x->pipe[X_UP].cap < (size_t)target)
+		st->e.x->pipe[X_UP].cap = (size_t)target;
+	room = (int64_t)x_room(&st->e, (size_t)target);
+	if (room - st->recv_window < target / 2)
+		return;
+	h2_write_window_update(&st->c->out, st->id, (uint32_t)(room - st->recv_window));
+	st->recv_window = room;
+	wait_for_body(st);
+	h2c_wake(st->c);
+}
+
+/* ---- the four verbs ---- */
+
+static struct h2s *of(struct end *e)
+{
+	return container_of(e, struct h2s, e);
+}
+
+static void add_interim(struct h2s *st, struct head *h)
+{
+	struct h2_head_link **at = &st->interim;
+	struct h2_head_link *link = arena_new(&st->e.x->arena, struct h2_head_link);
+
+	link->h = h;
+	while (*at)
+		at = &(*at)->next;
+	*at = link;
+}
+
+static void on_head(struct end *e, struct head *h)
+{
+	struct h2s *st = of(e);
+
+	switch (h->kind) {
+	case HEAD_REQUEST:
+		BUG_ON(true);
+		break;
+	case HEAD_INTERIM:
+		add_interim(st, h);
+		break;
+	case HEAD_FINAL:
+		st->final = h;
+		if (e->x->tunnel)
+			wait_for_body(st);
+		break;
+	case HEAD_TRAILERS:
+		st->trailers = h;
+		break;
+	}
+	h2s_schedule(st);
+}
+
+static void on_data(struct end *e)
+{
+	struct h2s *st = of(e);
+
+	if (e->x->tunnel)
+		wait_for_body(st);
+	h2s_schedule(st);
+}
+
+static void on_room(struct end *e)
+{
+	struct h2s *st = of(e);
+
+	h2s_credit(st);
+	h2c_credit(st->c);
+}
+
+/* The up end failed after its head: no END_STREAM, so that a truncated answer does not look complete. */
+static void on_abort(struct end *e, enum err why)
+{
+	h2s_reset(of(e), why == ERR_DRAIN ? H2_CANCEL : H2_INTERNAL_ERROR, why);
+	h2c_wake(of(e)->c);
+}
+
+const struct end_ops h2s_ops = { "h2", on_head, on_data, on_room, on_abort };
+
+struct h2s *h2s_new(struct h2c *c, uint32_t id)
+{
+	struct h2s *st = base_zalloc(sizeof *st);
+
+	st->e.ops = &h2s_ops;
+	st->c = c;
+	st->id = id;
+	st->body_left = -1;
+	st->priority = (struct h2_priority){ .urgency = 3 };
+	st->send_window = c->peer_initial_window;
+	st->recv_window = c->recv_initial_window;
+	timer_init(&st->timer, on_timer);
+	list_init(&st->ready);
+	list_push(&c->streams, &st->node);
+	st->bucket_next = *bucket(c, id);
+	*bucket(c, id) = st;
+	c->nstreams++;
+	c->host->ops->begin(c->host, x_new(&st->e));
+	st->e.x->facts.protocol = 20;
+	return st;
+}
