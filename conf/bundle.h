@@ -38,9 +38,9 @@ bool conf_bundle_map(struct conf_bundle *b, int fd) MUST_USE;
 void conf_bundle_unmap(struct conf_bundle *b);
 
 /*
- * The parent's side: finds the files at path (find.h), loads them, reads the files they name, and writes the
- * bundle. Returns its descriptor, owned by the caller, and one reference in *out when out is not NULL. -1 when
- * there was an error; r says which.
+ * The parent's side: finds the files at path (find.h), loads them, reads the files they name, and writes
+ * the bundle. Returns its descriptor, owned by the caller, and one reference in *out when out is not
+ * NULL. -1 when there was an error; r says which.
  */
 int conf_make_bundle(const char *path, struct conf_report *r, struct config **out) MUST_USE;
 /* The same for configuration files that are in memory already. */
@@ -51,3 +51,13 @@ int conf_make_bundle_from(const struct conf_source *src, size_t n, struct conf_r
  * mapping, which conf_put of the last reference ends. NULL: r says why. fd stays the caller's.
  */
 struct config *conf_from_bundle(int fd, struct conf_report *r) MUST_USE;
+
+/*
+ * The same a piece at a time, for a worker that has clients to serve: step until it returns true, then close,
+ * which returns what conf_from_bundle does. Closing earlier gives up. NULL: no bundle, r says so.
+ */
+struct conf_unpacking;
+struct conf_unpacking *conf_unpack_open(int fd, struct conf_report *r) MUST_USE;
+/* Goes on for about max_us (0: to the end). True: done. */
+bool conf_unpack_step(struct conf_unpacking *u, uint64_t max_us);
+struct config *conf_unpack_close(struct conf_unpacking *u) MUST_USE;

@@ -30,3 +30,15 @@ struct conf_options {
  */
 struct config *conf_load(const struct conf_source *src, size_t n, const struct conf_options *opt,
 			 struct conf_report *r) MUST_USE;
+
+/*
+ * The same a piece at a time, for a worker that has clients to serve: step until it returns true, then
+ * close, which returns what conf_load does. Closing earlier gives up. src and what it points to are
+ * borrowed until then.
+ */
+struct conf_loader;
+struct conf_loader *conf_load_open(const struct conf_source *src, size_t n, const struct conf_options *opt,
+				   struct conf_report *r) MUST_USE;
+/* Goes on for about max_us (0: to the end). True: done. */
+bool conf_load_step(struct conf_loader *l, uint64_t max_us);
+struct config *conf_load_close(struct conf_loader *l) MUST_USE;

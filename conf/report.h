@@ -16,7 +16,7 @@ struct conf_message {
 	struct conf_pos pos;  /* line 0: the file as a whole; file NULL: none */
 	struct str reason;
 	struct str remedy;    /* empty: none */
-	unsigned order;       /* in which it was said */
+	unsigned file_order, order; /* of its file, and in which it was said: for sorting */
 };
 
 /*
@@ -40,8 +40,8 @@ void conf_report_fini(struct conf_report *r);
  * Says one thing. Texts are copied, pos is too. remedy is what the reader can do ("write ..."), or NULL. No
  * text needs escaping: that is done when printing.
  */
-void conf_report_add(struct conf_report *r, enum conf_severity severity, struct conf_pos pos, const char *remedy,
-		     const char *fmt, ...) PRINTF(5, 6);
+void conf_report_add(struct conf_report *r, enum conf_severity severity, struct conf_pos pos,
+		     const char *remedy, const char *fmt, ...) PRINTF(5, 6);
 /* Makes a file's lines known (a copy), so that messages about it show the line and a caret. */
 void conf_report_text(struct conf_report *r, struct str path, struct str bytes);
 

@@ -1,0 +1,201 @@
+/*
+ * global.c - the keys of `global`, and the sections `limits` and `timeouts` wherever they stand.
+ */
+#include "conf/priv.h"
+
+/* Setters that the rows of several scopes name; `at` is where the value goes. */
+
+void conf_set_none(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	struct str text;
+
+	(void)k;
+	(void)object;
+	(void)!conf_take_text(l, v, &text);
+}
+
+void conf_set_text(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	struct str text;
+
+	if (conf_take_text(l, v, &text))
+		*(struct str *)(void *)((char *)object + k->at) = arena_dup(&l->c->arena, text);
+}
+
+void conf_set_flag(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	(void)!conf_take_bool(l, v, (bool *)object + k->at);
+}
+
+/* Several values add up. */
+void conf_set_bits(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	uint64_t bits;
+
+	if (conf_take_number(l, k, v, UINT64_MAX, &bits))
+		*(uint64_t *)(void *)((char *)object + k->at) |= bits;
+}
+
+void conf_set_path(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	struct str *path = (void *)((char *)object + k->at);
+
+	conf_set_text(l, k, object, v);
+	if (path->n && path->p[0] != '/')
+		conf_error(l, v, "write the whole path, from \"/\" on",
+			   "\"%s\" is a path that begins with \"/\"", k->name);
+}
+
+/* ---- limits and timeouts ---- */
+
+/* 0 for connections-per-address means off, and "none" where there is no limit by default. */
+void conf_set_limit(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	uint64_t *field = (void *)((char *)object + k->at);
+	bool per_address = k - conf_keys() == CONF_KEY_LIMIT_connections_per_address;
+	uint64_t value;
+
+	if (k->dflt == LIMIT_NONE && v->kind == CONF_NODE_SCALAR && str_eq(v->text, STR("none"))) {
+		*field = LIMIT_NONE;
+		return;
+	}
+	if (!conf_take_number(l, k, v, CONF_COUNT_MAX, &value))
+		return;
+	if (value < k->least)
+		conf_error(l, v, NULL, "limits.%s has to be at least %ju", k->name, (uintmax_t)k->least);
+	else
+		*field = per_address && value == 0 ? LIMIT_NONE : value;
+	if (per_address)
+		l->c->global.connections_per_address_written = true;
+}
+
+void conf_set_timeout(struct conf_loader *l, const struct conf_key *k, void *object,
+		      const struct conf_node *v)
+{
+	uint64_t value;
+
+	if (!conf_take_number(l, k, v, 0, &value))
+		return;
+	if (value < k->least)
+		conf_error(l, v, NULL, "timeouts.%s has to be at least %jums", k->name, (uintmax_t)k->least);
+	else
+		*(uint64_t *)(void *)((char *)object + k->at) = value;
+}
+
+/* What counts for more than this vhost or mount stands above. */
+static void check_levels(struct conf_loader *l, enum conf_scope level, enum conf_scope scope,
+			 const struct conf_node *map)
+{
+	for (const struct conf_node *v = map->child; v; v = v->next) {
+		const struct conf_key *k = conf_key_find(scope, v->key->text);
+		bool below_global;
+
+		if (!k || k->levels & 1u << level)
+			continue;
+		below_global = k->levels & 1u << CONF_IN_VHOST;
+		conf_error(l, v->key, below_global ? "write it in the vhost" : "write it in global",
+			   "\"%s\" cannot be set %s", k->name, conf_scope_text(level));
+	}
+}
+
+void conf_walk_section(struct conf_loader *l, enum conf_scope level, enum conf_scope scope, void *object,
+		       const struct conf_node *map)
+{
+	const struct conf_node *seen[CONF_KEY_COUNT] = { NULL };
+
+	check_levels(l, level, scope, map);
+	conf_walk(l, scope, object, map, level == CONF_IN_GLOBAL ? l->global_seen : seen);
+}
+
+/* ---- global ---- */
+
+void conf_set_global_limits(struct conf_loader *l, const struct conf_key *k, void *object,
+			    const struct conf_node *v)
+{
+	(void)k;
+	conf_walk_section(l, CONF_IN_GLOBAL, CONF_IN_LIMITS, &((struct conf_global *)object)->limits, v);
+}
+
+void conf_set_global_timeouts(struct conf_loader *l, const struct conf_key *k, void *object,
+			      const struct conf_node *v)
+{
+	(void)k;
+	conf_walk_section(l, CONF_IN_GLOBAL, CONF_IN_TIMEOUTS, &((struct conf_global *)object)->timeouts, v);
+}
+
+void conf_set_workers(struct conf_loader *l, const struct conf_key *k, void *object,
+		      const struct conf_node *v)
+{
+	uint64_t n;
+
+	if (!conf_take_number(l, k, v, CONF_COUNT_MAX, &n))
+		return;
+	if (n > 1024)
+		conf_error(l, v, "one worker a CPU is enough: write 0, or leave the key out",
+			   "at most 1024 workers");
+	else
+		((struct conf_global *)object)->workers = (unsigned)n;
+}
+
+void conf_set_error_css(struct conf_loader *l, const struct conf_key *k, void *object,
+			const struct conf_node *v)
+{
+	struct conf_global *g = object;
+	struct str path;
+
+	(void)k;
+	if (!conf_take_text(l, v, &path))
+		return;
+	g->error_css = arena_dup(&l->c->arena, path);
+	if (path.n)
+		conf_add_file(l, g->error_css, v, false);
+}
+
+void conf_set_timeout_secs(struct conf_loader *l, const struct conf_key *k, void *object,
+			   const struct conf_node *v)
+{
+	struct timeouts *t = &((struct conf_global *)object)->timeouts;
+	static const struct {
+		enum conf_key_id id;
+		size_t at;
+	} set_by_it[] = {
+		{ CONF_KEY_TIMEOUT_handshake_ms, offsetof(struct timeouts, handshake_ms) },
+		{ CONF_KEY_TIMEOUT_request_head_ms, offsetof(struct timeouts, request_head_ms) },
+		{ CONF_KEY_TIMEOUT_upstream_connect_ms, offsetof(struct timeouts, upstream_connect_ms) },
+	};
+	uint64_t ms;
+
+	if (!conf_take_number(l, k, v, 0, &ms))
+		return;
+	if (ms == 0) {
+		conf_error(l, v, NULL, "\"timeout-secs\" has to be at least 1");
+		return;
+	}
+	/* a key of `timeouts` says it more closely, before or after this one */
+	for (size_t i = 0; i < ARRAY_SIZE(set_by_it); i++)
+		if (!l->global_seen[set_by_it[i].id])
+			*(uint64_t *)(void *)((char *)t + set_by_it[i].at) = ms;
+}
+
+void conf_set_ip_limit(struct conf_loader *l, const struct conf_key *k, void *object,
+		       const struct conf_node *v)
+{
+	(void)k;
+	conf_set_limit(l, &conf_keys()[CONF_KEY_LIMIT_connections_per_address],
+		       &((struct conf_global *)object)->limits, v);
+}
+
+void conf_finish_global(struct conf_loader *l)
+{
+	const struct conf_node *old = l->global_seen[CONF_KEY_IP_LIMIT_WSI];
+	const struct conf_node *new = l->global_seen[CONF_KEY_LIMIT_connections_per_address];
+	struct str socket = l->c->global.control_socket;
+
+	if (old && new)
+		conf_error(l, old->key, "keep one of them",
+			   "\"ip-limit-wsi\" is limits.connections-per-address, which is written at %s",
+			   conf_place(l, new->key->pos));
+	if (socket.n > CONF_UNIX_PATH_BYTES)
+		conf_error(l, l->global_seen[CONF_KEY_CONTROL_SOCKET], NULL,
+			   "a socket's path has at most 107 bytes");
+}

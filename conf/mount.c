@@ -1,0 +1,193 @@
+/*
+ * mount.c - the keys of a mount, and the mounts of a vhost in the order the router wants them.
+ */
+#include "conf/priv.h"
+
+void conf_set_mountpoint(struct conf_loader *l, const struct conf_key *k, void *object,
+			 const struct conf_node *v)
+{
+	struct conf_mount_draft *d = object;
+	const char *remedy = NULL, *reason;
+	struct str text;
+
+	(void)k;
+	if (!conf_take_text(l, v, &text))
+		return;
+	reason = conf_mountpoint_parse(text, &text, &remedy);
+	if (reason)
+		conf_error(l, v, remedy, "%s", reason);
+	else
+		d->m.mountpoint = arena_dup(&l->c->arena, text);
+}
+
+/* The one target of this address. */
+static struct conf_target *target_of(struct conf_loader *l, const struct conf_origin *o, struct str address,
+				     const struct conf_node *at)
+{
+	struct config *c = l->c;
+	struct conf_target *t;
+	struct str name;
+	void **slot;
+
+	if (o->is_unix)
+		name = arena_printf(&c->arena, "unix:%.*s", STR_ARG(address));
+	else
+		name = arena_printf(&c->arena, o->is_ip6 ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(address),
+				    o->port);
+	slot = conf_map_at(&l->tmp, &l->targets, name);
+	if (*slot)
+		return *slot;
+	*slot = t = arena_new(&c->arena, struct conf_target);
+	*t = (struct conf_target){
+		.name = name,
+		.is_unix = o->is_unix,
+		.address = address,
+		.port = o->is_unix ? 0 : o->port,
+		.pos = at->pos,
+	};
+	arena_grow(&c->arena, c->targets, c->ntargets, l->targets_cap);
+	c->targets[c->ntargets++] = t;
+	return t;
+}
+
+/* Numeric, or localhost, which needs no looking up. */
+static bool host_of(struct conf_loader *l, const struct conf_origin *o, const struct conf_node *at,
+		    struct str *out)
+{
+	struct str host = o->address;
+	bool is_ip6;
+
+	if (o->is_unix) {
+		*out = arena_dup(&l->c->arena, host);
+		return true;
+	}
+	if (!o->is_ip6 && str_eq_nocase(host, STR("localhost")))
+		host = STR("127.0.0.1");
+	if (conf_address_parse(&l->c->arena, host, out, &is_ip6) && is_ip6 == o->is_ip6)
+		return true;
+	if (o->is_ip6)
+		conf_error(l, at, NULL, "\"%.*s\" is no IPv6 address", CONF_QUOTE(host));
+	else
+		conf_error(l, at, "write its address", "names of upstreams are not looked up yet: \"%.*s\"",
+			   CONF_QUOTE(host));
+	return false;
+}
+
+void conf_set_origin(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	struct conf_mount_draft *d = object;
+	const char *remedy = NULL, *reason;
+	struct conf_origin o;
+	struct str text, address;
+
+	(void)k;
+	if (!conf_take_text(l, v, &text))
+		return;
+	reason = conf_origin_parse(text, &o, &remedy);
+	if (reason) {
+		conf_error(l, v, remedy, "%s", reason);
+		return;
+	}
+	d->m.kind = o.kind;
+	switch (o.kind) {
+	case CONF_ORIGIN_PROXY:
+		if (host_of(l, &o, v, &address))
+			d->m.target = target_of(l, &o, address, v);
+		d->m.base = arena_dup(&l->c->arena, o.base);
+		break;
+	case CONF_ORIGIN_REDIRECT:
+		d->m.redirect = arena_dup(&l->c->arena, o.redirect);
+		d->m.redirect_status = o.redirect_status;
+		break;
+	case CONF_ORIGIN_NOT_SERVED:
+		conf_warning(l, v, NULL, "%s are not served: this mount answers 501", o.not_served);
+		break;
+	}
+}
+
+/* A key that protects the mount. */
+void conf_set_guard(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	struct str text;
+
+	if (!conf_take_text(l, v, &text))
+		return;
+	((struct conf_mount_draft *)object)->guarded = true;
+	conf_warning(l, v->key, NULL, "\"%s\" is not checked yet: this mount answers 501", k->name);
+}
+
+void conf_set_mount_limits(struct conf_loader *l, const struct conf_key *k, void *object,
+			   const struct conf_node *v)
+{
+	(void)k;
+	conf_walk_section(l, CONF_IN_MOUNT, CONF_IN_LIMITS, &((struct conf_mount_draft *)object)->m.limits,
+			  v);
+}
+
+void conf_set_mount_timeouts(struct conf_loader *l, const struct conf_key *k, void *object,
+			     const struct conf_node *v)
+{
+	(void)k;
+	conf_walk_section(l, CONF_IN_MOUNT, CONF_IN_TIMEOUTS,
+			  &((struct conf_mount_draft *)object)->m.timeouts, v);
+}
+
+static void load_mount(struct conf_loader *l, struct conf_vhost_draft *vhost, const struct conf_node *node,
+		       struct conf_mount *out)
+{
+	struct conf_mount_draft d = { .guarded = vhost->guarded };
+
+	d.m.kind = CONF_ORIGIN_NOT_SERVED;
+	d.m.limits = vhost->v.limits;
+	d.m.timeouts = vhost->v.timeouts;
+	d.m.pos = node->pos;
+	conf_walk(l, CONF_IN_MOUNT, &d, node, d.seen);
+	if (!d.seen[CONF_KEY_MOUNTPOINT])
+		conf_error(l, node, "add \"mountpoint\": \"/\"", "this mount has no mountpoint");
+	if (!d.seen[CONF_KEY_ORIGIN])
+		conf_error(l, node, "add \"origin\": \"unix:/run/app.sock\"", "this mount has no origin");
+	if (d.seen[CONF_KEY_MOUNTPOINT])
+		d.m.pos = d.seen[CONF_KEY_MOUNTPOINT]->pos;
+	if (d.guarded)
+		d.m.kind = CONF_ORIGIN_NOT_SERVED;
+	*out = d.m;
+}
+
+/* Longest first; equal ones stay together, in the order of their places. */
+static int longest_first(const void *a, const void *b)
+{
+	const struct conf_mount *x = a, *y = b;
+	int order;
+
+	if (x->mountpoint.n != y->mountpoint.n)
+		return x->mountpoint.n > y->mountpoint.n ? -1 : 1;
+	order = x->mountpoint.n ? memcmp(x->mountpoint.p, y->mountpoint.p, x->mountpoint.n) : 0;
+	if (order)
+		return order;
+	if (x->pos.line != y->pos.line)
+		return x->pos.line < y->pos.line ? -1 : 1;
+	return x->pos.column < y->pos.column ? -1 : 1;
+}
+
+void conf_load_mounts(struct conf_loader *l, struct conf_vhost_draft *d)
+{
+	const struct conf_node *item = NULL;
+	struct conf_vhost *v = &d->v;
+	size_t n = 1; /* one, when it is no list */
+
+	for (item = d->mounts->child; item; item = item->next)
+		n++;
+	v->mounts = arena_alloc(&l->c->arena, n * sizeof *v->mounts);
+	while ((item = conf_next_mapping(l, d->mounts, item)))
+		load_mount(l, d, item, &v->mounts[v->nmounts++]);
+	if (v->nmounts)
+		qsort(v->mounts, v->nmounts, sizeof *v->mounts, longest_first);
+	for (size_t i = 1; i < v->nmounts; i++) {
+		const struct conf_mount *a = &v->mounts[i - 1], *b = &v->mounts[i];
+
+		if (b->mountpoint.n && str_eq(a->mountpoint, b->mountpoint))
+			conf_report_add(l->r, CONF_ERROR, b->pos, NULL,
+					"\"%.*s\" is mounted twice, first at %s", CONF_QUOTE(b->mountpoint),
+					conf_place(l, a->pos));
+	}
+}

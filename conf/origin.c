@@ -1,0 +1,269 @@
+/*
+ * origin.c - what a mount's origin, a mountpoint, a vhost's name and an address say. Pure.
+ */
+#include "conf/priv.h"
+#include <arpa/inet.h>
+
+enum { HOST_BYTES = 253, LABEL_BYTES = 63 };
+
+static struct str after(struct str s, size_t n)
+{
+	return str_of(s.p + n, s.n - n);
+}
+
+static struct str without_slashes(struct str s)
+{
+	while (s.n && s.p[s.n - 1] == '/')
+		s.n--;
+	return s;
+}
+
+static bool is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+bool conf_address_parse(struct arena *a, struct str host, struct str *out, bool *is_ip6)
+{
+	char in[INET6_ADDRSTRLEN + 1], text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+
+	if (host.n == 0 || host.n >= sizeof in || memchr(host.p, 0, host.n))
+		return false;
+	memcpy(in, host.p, host.n);
+	in[host.n] = '\0';
+	*is_ip6 = memchr(in, ':', host.n) != NULL;
+	if (inet_pton(*is_ip6 ? AF_INET6 : AF_INET, in, &address) != 1)
+		return false;
+	BUG_ON(!inet_ntop(*is_ip6 ? AF_INET6 : AF_INET, &address, text, sizeof text));
+	*out = arena_dup(a, str_from_c(text));
+	return true;
+}
+
+/*
+ * A path as it stands in a request target (RFC 3986 section 3.3), in the one form that the router compares
+ * with: no dot segments, nothing percent-encoded that need not be.
+ */
+static const char *check_path(struct str path, const char **remedy)
+{
+	for (size_t i = 0; i < path.n; i++) {
+		char c = path.p[i];
+
+		if (c == '?' || c == '#')
+			return "a path ends before \"?\" and \"#\"";
+		if (c == '\\')
+			return "a path has no backslash";
+		if (c <= ' ' || c >= 0x7f || strchr("\"<>^`{|}", c)) {
+			*remedy = "percent-encode it, as a request does";
+			return "a path is made of printable ASCII characters without blanks";
+		}
+		if (c == '%' && (i + 2 >= path.n || !is_hex(path.p[i + 1]) || !is_hex(path.p[i + 2])))
+			return "two hexadecimal digits follow \"%\" in a path";
+		if (c == '%') {
+			const char hex[] = { path.p[i + 1], path.p[i + 2], 0 };
+			char plain = (char)strtol(hex, NULL, 16);
+
+			if (is_alnum(plain) || (plain && strchr("-._~", plain))) {
+				*remedy = "write the character itself";
+				return "a percent-encoded letter, digit or one of - . _ ~";
+			}
+		}
+		if (c == '/' && i + 1 < path.n && path.p[i + 1] == '.') {
+			size_t dots = i + 2 < path.n && path.p[i + 2] == '.' ? 2 : 1;
+
+			if (i + 1 + dots == path.n || path.p[i + 1 + dots] == '/')
+				return "\".\" and \"..\" have no meaning here";
+		}
+	}
+	return NULL;
+}
+
+const char *conf_mountpoint_parse(struct str s, struct str *out, const char **remedy)
+{
+	if (!s.n || s.p[0] != '/') {
+		*remedy = "write \"/\" for all paths, or \"/app\"";
+		return "a mountpoint begins with \"/\"";
+	}
+	*out = without_slashes(s);
+	if (!out->n)
+		*out = STR("/");
+	return check_path(s, remedy);
+}
+
+const char *conf_name_parse(struct str s, struct str *out, const char **remedy)
+{
+	struct str rest = s;
+	size_t label = 0;
+
+	if (rest.n && rest.p[rest.n - 1] == '.')
+		rest.n--;
+	*out = rest;
+	if (!rest.n)
+		return "a vhost's name is empty";
+	if (rest.n > HOST_BYTES)
+		return "a host name has at most 253 characters";
+	if (memchr(rest.p, ':', rest.n)) {
+		*remedy = "the port has a key of its own: \"port\"";
+		return "a vhost's name is a host name, without a port";
+	}
+	if (str_starts(rest, STR("*.")))
+		rest = after(rest, 2);
+	for (size_t i = 0; i < rest.n; i++) {
+		char c = rest.p[i];
+
+		if (c == '*') {
+			*remedy = "names that no vhost has go to the first vhost of their port";
+			return "\"*\" stands for the first label only, as in *.example.com";
+		}
+		if ((unsigned char)c >= 0x80) {
+			*remedy = "write the name's ASCII form, which begins with xn--";
+			return "a host name is made of letters, digits, \"-\" and \".\"";
+		}
+		if (c != '.' && c != '-' && c != '_' && !is_alnum(c))
+			return "a host name is made of letters, digits, \"-\" and \".\"";
+		label = c == '.' ? 0 : label + 1;
+		if (label > LABEL_BYTES)
+			return "a label of a host name has at most 63 characters";
+		if (c == '.' && (i == 0 || rest.p[i - 1] == '.'))
+			return "an empty label in a host name";
+	}
+	return label ? NULL : "an empty label in a host name";
+}
+
+/* "/run/app.sock:/base", "/run/app.sock", "@name:/base" */
+static const char *unix_origin(struct str s, struct conf_origin *o, const char **remedy)
+{
+	const char *colon = s.n ? memchr(s.p, ':', s.n) : NULL;
+	size_t n = colon ? (size_t)(colon - s.p) : s.n;
+
+	o->is_unix = true;
+	o->address = str_of(s.p, n);
+	if (n < 2 || (s.p[0] != '/' && s.p[0] != '@')) {
+		*remedy = "write http://+/run/app.sock:/ or unix:/run/app.sock";
+		return "a socket's path begins with \"/\", an abstract name with \"@\"";
+	}
+	if (n > CONF_UNIX_PATH_BYTES) {
+		*remedy = "a Unix socket's address has no room for more: move the socket";
+		return "a socket's path has at most 107 bytes";
+	}
+	o->base = colon ? after(s, n + 1) : STR("");
+	if (o->base.n && o->base.p[0] != '/') {
+		*remedy = "write http://+/run/app.sock:/base";
+		return "behind the socket and \":\" comes a path that begins with \"/\"";
+	}
+	return NULL;
+}
+
+/* "127.0.0.1:8080/base", "[::1]:8080", "localhost" */
+static const char *tcp_origin(struct str s, struct conf_origin *o, const char **remedy)
+{
+	size_t n = 0;
+	uint64_t port = 80;
+	struct str host, rest;
+
+	while (n < s.n && s.p[n] != '/' && s.p[n] != '?' && s.p[n] != '#')
+		n++;
+	o->base = after(s, n);
+	host = str_of(s.p, n);
+	if (memchr(s.p, '@', n))
+		return "an origin holds no user name";
+	if (host.n && host.p[0] == '[') {
+		const char *end = memchr(host.p, ']', host.n);
+
+		if (!end)
+			return "the address's \"]\" is missing";
+		rest = after(host, (size_t)(end - host.p) + 1);
+		host = str_of(host.p + 1, (size_t)(end - host.p) - 1);
+		o->is_ip6 = true;
+	} else {
+		for (n = 0; n < host.n && host.p[n] != ':'; n++)
+			;
+		rest = after(host, n);
+		host.n = n;
+	}
+	if (rest.n && (rest.p[0] != ':' || conf_to_number(after(rest, 1), 65535, &port) || !port)) {
+		*remedy = "write http://127.0.0.1:8080, or http://[::1]:8080 for an IPv6 address";
+		return "a port is a number from 1 to 65535";
+	}
+	o->port = (uint16_t)port;
+	o->address = host;
+	return host.n ? NULL : "the origin's host is missing";
+}
+
+static const char *redirect(struct str s, struct conf_origin *o, const char **remedy)
+{
+	struct str url = after(s, 1), host;
+
+	host = after(url, str_starts(url, STR("https://")) ? 8 : 7);
+	o->kind = CONF_ORIGIN_REDIRECT;
+	o->redirect = without_slashes(url);
+	o->redirect_status = 301;
+	if (!host.n || host.p[0] == '/')
+		return "the host to redirect to is missing";
+	for (size_t i = 0; i < url.n; i++) {
+		char c = url.p[i];
+
+		if (c <= ' ' || c >= 0x7f || strchr("\"<>\\^`{|}", c)) {
+			*remedy = "percent-encode it";
+			return "a URL is made of printable ASCII characters without blanks";
+		}
+		if (c == '?' || c == '#')
+			return "a redirect's URL ends before \"?\" and \"#\": the request's follow";
+	}
+	return NULL;
+}
+
+#define ORIGIN_FORMS "write unix:/run/app.sock, http://127.0.0.1:8080 or >https://www.example.com"
+
+const char *conf_origin_parse(struct str s, struct conf_origin *o, const char **remedy)
+{
+	static const struct {
+		struct str scheme;
+		const char *what;
+	} not_served[] = {
+		{ STR("file://"), "files" },
+		{ STR("cgi://"), "CGI programs" },
+		{ STR("callback://"), "plugins" },
+		{ STR("gzip://"), "files" },
+	};
+	const char *reason;
+
+	*o = (struct conf_origin){ .kind = CONF_ORIGIN_PROXY };
+	for (size_t i = 0; i < ARRAY_SIZE(not_served); i++) {
+		if (str_starts(s, not_served[i].scheme)) {
+			o->kind = CONF_ORIGIN_NOT_SERVED;
+			o->not_served = not_served[i].what;
+			return NULL;
+		}
+	}
+	if (s.n && (s.p[0] == '>' || s.p[0] == '^') &&
+	    (str_starts(after(s, 1), STR("https://")) || str_starts(after(s, 1), STR("http://"))))
+		return redirect(s, o, remedy);
+	if (str_starts(s, STR("https://"))) {
+		*remedy = "serve plain HTTP on a Unix socket or on loopback: unix:/run/app.sock";
+		return "https:// origins are not served yet";
+	}
+	if (str_starts(s, STR("unix:"))) {
+		reason = unix_origin(after(s, 5), o, remedy);
+	} else if (str_starts(s, STR("http://+"))) {
+		reason = unix_origin(after(s, 8), o, remedy);
+	} else if (str_starts(s, STR("http://unix:"))) {
+		*remedy = "write unix:/run/app.sock:/base";
+		return "this is another server's way of naming a socket";
+	} else if (str_starts(s, STR("http://"))) {
+		reason = tcp_origin(after(s, 7), o, remedy);
+	} else {
+		*remedy = ORIGIN_FORMS;
+		return "this is no origin";
+	}
+	if (reason)
+		return reason;
+	reason = check_path(o->base, remedy);
+	o->base = without_slashes(o->base);
+	return reason;
+}

@@ -1,0 +1,254 @@
+/*
+ * priv.h - inside conf: from bytes to a tree of nodes, from nodes to the configuration.
+ *
+ *	prepare.c  bytes made fit for libyaml        explain.c  libyaml's errors in plain words
+ *	read.c     events into nodes                 value.c    texts into numbers, durations, sizes
+ *	keys.c     the key table                     walk.c     a mapping against the key table
+ *	load.c     the pass over all files           global.c, vhost.c, mount.c  setters and cross checks
+ *	origin.c   what a mount's origin says        map.c      names to objects
+ */
+#pragma once
+
+#include "conf/keys.h"
+#include "conf/load.h"
+
+/* ---- report.c ---- */
+
+/* A configuration file as it was read, for the lines that messages show. */
+struct conf_text {
+	struct str path, bytes;
+};
+
+/* ---- map.c: what was named before; keys are borrowed ---- */
+
+struct conf_map_slot {
+	struct str key;
+	void *value;
+};
+
+struct conf_map {
+	struct conf_map_slot *slots;
+	size_t n, cap;
+};
+
+/* Where the value for key is, NULL inside when it is new (to be set by the caller at once). */
+void **conf_map_at(struct arena *a, struct conf_map *m, struct str key);
+
+/* ---- prepare.c ---- */
+
+/* Takes a character off s. False: the bytes there are no UTF-8, or s is empty; s is unchanged then. */
+bool conf_take_char(struct str *s, uint32_t *code) MUST_USE;
+
+/* Why a file cannot be read. Texts are static. */
+struct conf_fault {
+	unsigned line, column;
+	const char *reason, *remedy;
+};
+
+/*
+ * A file's bytes as libyaml takes them: UTF-8 without a mark, leading tabs turned to blanks one for one, in
+ * JSON-style files comments cut. A character keeps its line and column.
+ */
+struct conf_prepared {
+	struct str bytes;
+	bool json_style;
+	const char **lines; /* where each line begins in the original, for looking at its indentation */
+	size_t nlines, lines_cap;
+	const char *end;
+};
+
+bool conf_prepare(struct arena *a, struct str in, struct conf_prepared *out,
+		  struct conf_fault *fault) MUST_USE;
+/* Columns [0, columns) of both lines have tabs at the same places, as far as both are indentation there. */
+bool conf_same_tabs(const struct conf_prepared *p, unsigned line_a, unsigned line_b, unsigned columns);
+
+/* ---- read.c ---- */
+
+enum conf_node_kind { CONF_NODE_SCALAR, CONF_NODE_SEQUENCE, CONF_NODE_MAPPING };
+
+struct conf_node {
+	enum conf_node_kind kind;
+	bool plain; /* a scalar without quotes */
+	struct conf_pos pos;
+	struct str text;         /* SCALAR */
+	struct conf_node *key;   /* of a value in a mapping: the scalar before it */
+	struct conf_node *child; /* the first one */
+	struct conf_node *next;  /* in the same mapping or sequence */
+};
+
+/*
+ * Reads one file into nodes, which lie in a; file is what their positions name. What is wrong goes to r.
+ * NULL: these bytes cannot be read at all, and r says so. Otherwise: step until it is not MORE, then
+ * close.
+ */
+struct conf_reader;
+enum conf_reading {
+	CONF_READING_MORE,
+	CONF_READING_DONE,
+	CONF_READING_STOPPED, /* it cannot be read to its end: what was read is worth nothing */
+};
+struct conf_reader *conf_reader_open(struct arena *a, struct str bytes, const char *file,
+				     struct conf_report *r) MUST_USE;
+enum conf_reading conf_reader_step(struct conf_reader *rd, unsigned events) MUST_USE;
+/* The root, NULL when the file is empty. */
+struct conf_node *conf_reader_close(struct conf_reader *rd);
+/* The value of a key in a mapping, NULL: none, or node is no mapping (or NULL). */
+const struct conf_node *conf_node_get(const struct conf_node *node, const char *key);
+
+/* ---- explain.c ---- */
+
+/* What the scanner complains about: libyaml's words, its two places, and the prepared bytes. */
+struct conf_complaint {
+	const char *problem, *context;
+	unsigned line, column;                 /* of the problem, 1-based */
+	unsigned context_line, context_column; /* 0: none */
+	struct str bytes;
+	bool json_style;
+};
+
+void conf_explain(const struct conf_complaint *c, const char *file, struct conf_report *r);
+
+/* ---- value.c: pure ---- */
+
+enum conf_value {
+	CONF_VALUE_OK,
+	CONF_VALUE_FORM,  /* not written like one */
+	CONF_VALUE_ZEROS, /* leading zeros */
+	CONF_VALUE_LARGE,
+};
+
+enum conf_value conf_to_bool(struct str s, bool *out) MUST_USE;
+enum conf_value conf_to_number(struct str s, uint64_t max, uint64_t *out) MUST_USE;
+enum conf_value conf_to_ms(struct str s, uint64_t *out) MUST_USE;
+enum conf_value conf_to_bytes(struct str s, uint64_t *out) MUST_USE;
+#define CONF_COUNT_MAX ((uint64_t)INT32_MAX)
+#define CONF_MS_MAX (365ull * 24 * 3600 * 1000)
+#define CONF_BYTES_MAX (1ull << 40)
+
+/* ---- origin.c: pure ---- */
+
+enum { CONF_UNIX_PATH_BYTES = 107 };
+
+struct conf_origin {
+	enum conf_origin_kind kind;
+	bool is_unix;
+	struct str address;  /* socket path, or host as written, without brackets */
+	bool is_ip6;
+	uint16_t port;
+	struct str base;     /* slice, no trailing '/' */
+	struct str redirect; /* slice, no trailing '/' */
+	uint16_t redirect_status;
+	const char *not_served; /* NOT_SERVED: what is not served */
+};
+
+/* NULL, or a static reason why s is no origin; then *remedy may be set. Slices point into s. */
+const char *conf_origin_parse(struct str s, struct conf_origin *o, const char **remedy) MUST_USE;
+/* The same for a mountpoint: *out is s without trailing '/'. */
+const char *conf_mountpoint_parse(struct str s, struct str *out, const char **remedy) MUST_USE;
+/* And for a vhost's name: *out has no trailing dot; case is as written. */
+const char *conf_name_parse(struct str s, struct str *out, const char **remedy) MUST_USE;
+/* Canonical text of a numeric address (no brackets). False: it is none. */
+bool conf_address_parse(struct arena *a, struct str host, struct str *out, bool *is_ip6) MUST_USE;
+
+/* ---- load.c, walk.c ---- */
+
+/* In this order; a phase ends when there is no more of what it takes one by one. */
+enum conf_phase { CONF_PHASE_FILES, CONF_PHASE_GLOBALS, CONF_PHASE_VHOSTS, CONF_PHASE_DONE };
+
+struct conf_loader {
+	const struct conf_source *src;
+	size_t nsrc, next_src;
+	struct conf_reader *reader; /* of the file before next_src, NULL between two files */
+	enum conf_phase phase;
+	struct config *c;
+	struct arena tmp; /* nodes and maps: gone after loading */
+	struct conf_report *r;
+	struct str data_dir;
+	size_t errors_before; /* in the report, of others */
+	bool stopped; /* a file could not be read to its end: what is missing may stand there */
+	const struct conf_node **globals, **vhost_lists;
+	size_t nglobals, globals_cap, nvhost_lists, vhost_lists_cap;
+	size_t next_list;
+	const struct conf_node *vhost; /* the last one loaded of the list before next_list */
+	const struct conf_node *global_seen[CONF_KEY_COUNT];
+	bool noted[CONF_KEY_COUNT], plugin_noted;
+	struct str default_alpn;
+	struct conf_map targets, listeners, files, logs, names;
+	size_t targets_cap, listeners_cap, vhosts_cap, files_cap, logs_cap;
+};
+
+/* A vhost while it is read. */
+struct conf_vhost_draft {
+	struct conf_vhost v;
+	struct str interface, unix_user, unix_group;
+	uint16_t port;
+	bool unix_socket, no_ipv6, only_ipv6;
+	bool guarded; /* something that is not enforced yet protects it: 501 */
+	const struct conf_node *node, *mounts;
+	const struct conf_node *seen[CONF_KEY_COUNT];
+};
+
+/* A mount while it is read. */
+struct conf_mount_draft {
+	struct conf_mount m;
+	const struct conf_node *node;
+	bool guarded; /* something that is not enforced yet protects it: 501 */
+	const struct conf_node *seen[CONF_KEY_COUNT];
+};
+
+/*
+ * Sets every key of a mapping in object. seen remembers which were there; when it comes back with another
+ * file's mapping (the keys of `global`), equal values agree and others are a conflict.
+ */
+void conf_walk(struct conf_loader *l, enum conf_scope scope, void *object, const struct conf_node *map,
+	       const struct conf_node **seen);
+
+/* The setters that key rows name, spread over load.c, global.c, vhost.c and mount.c. */
+#define X(id, scope, name, aliases, kind, state, flags, set, at, what)                     \
+	void conf_set_##set(struct conf_loader *l, const struct conf_key *k, void *object, \
+			    const struct conf_node *value);
+CONF_KEY_TABLE(X)
+#undef X
+void conf_set_limit(struct conf_loader *l, const struct conf_key *k, void *object,
+		    const struct conf_node *value);
+void conf_set_timeout(struct conf_loader *l, const struct conf_key *k, void *object,
+		      const struct conf_node *value);
+
+/* Fetching a value; false: an error was reported. */
+bool conf_take_text(struct conf_loader *l, const struct conf_node *v, struct str *out) MUST_USE;
+bool conf_take_bool(struct conf_loader *l, const struct conf_node *v, bool *out) MUST_USE;
+bool conf_take_number(struct conf_loader *l, const struct conf_key *k, const struct conf_node *v,
+		      uint64_t max, uint64_t *out) MUST_USE;
+/* False, and an error: a value's key of this name was there before. */
+bool conf_first(struct conf_loader *l, struct conf_map *names, struct str name,
+		const struct conf_node *value);
+/* Each item of a list, or the mapping itself where one is enough: first call with NULL. */
+const struct conf_node *conf_next_mapping(struct conf_loader *l, const struct conf_node *v,
+					  const struct conf_node *item);
+
+void conf_error(struct conf_loader *l, const struct conf_node *at, const char *remedy, const char *fmt, ...)
+	PRINTF(4, 5);
+void conf_warning(struct conf_loader *l, const struct conf_node *at, const char *remedy, const char *fmt, ...)
+	PRINTF(4, 5);
+void conf_note(struct conf_loader *l, const struct conf_node *at, const char *fmt, ...) PRINTF(3, 4);
+
+/* A place in a sentence: "conf:3:7". Lives as long as the loader. */
+const char *conf_place(struct conf_loader *l, struct conf_pos pos);
+/* User's text in a message: as much of it as a line bears. */
+#define CONF_QUOTE(s) (int)MIN((s).n, (size_t)80), (s).p
+
+/* global.c: `global`, and the sections that stand there and elsewhere */
+void conf_finish_global(struct conf_loader *l);
+/* vhost.c */
+void conf_load_vhost(struct conf_loader *l, const struct conf_node *node);
+void conf_finish_vhosts(struct conf_loader *l);
+/* The file's index is not needed: only that it is read. */
+void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret);
+/* mount.c */
+void conf_load_mounts(struct conf_loader *l, struct conf_vhost_draft *d);
+/*
+ * The keys of a `limits` or `timeouts` section (scope) that stands at a level: CONF_IN_GLOBAL, _VHOST,
+ * _MOUNT.
+ */
+void conf_walk_section(struct conf_loader *l, enum conf_scope level, enum conf_scope scope, void *object,
+		       const struct conf_node *map);

@@ -1,0 +1,567 @@
+/*
+ * vhost.c - the keys of a vhost, and how vhosts come together on listeners.
+ */
+#include "conf/priv.h"
+
+enum { INTERFACE_NAME_BYTES = 15 }; /* IFNAMSIZ without its NUL */
+
+static struct str lower(struct arena *a, struct str s)
+{
+	char *p = arena_dup_c(a, s);
+
+	for (size_t i = 0; i < s.n; i++)
+		p[i] = str_lower_char(p[i]);
+	return str_of(p, s.n);
+}
+
+void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret)
+{
+	struct config *c = l->c;
+	void **slot = conf_map_at(&l->tmp, &l->files, path);
+	struct conf_file *f = *slot;
+
+	if (!f) {
+		*slot = f = arena_new(&c->arena, struct conf_file);
+		f->path = path;
+		f->pos = at->pos;
+		arena_grow(&c->arena, c->files, c->nfiles, l->files_cap);
+		c->files[c->nfiles++] = f;
+	}
+	f->secret |= secret;
+}
+
+/* ---- setters ---- */
+
+void conf_set_vhost_name(struct conf_loader *l, const struct conf_key *k, void *object,
+			 const struct conf_node *v)
+{
+	struct conf_vhost_draft *d = object;
+	const char *remedy = NULL, *reason;
+	struct str text;
+
+	(void)k;
+	if (!conf_take_text(l, v, &text))
+		return;
+	reason = conf_name_parse(text, &text, &remedy);
+	if (reason)
+		conf_error(l, v, remedy, "%s", reason);
+	else
+		d->v.name = lower(&l->c->arena, text);
+}
+
+void conf_set_port(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	struct conf_vhost_draft *d = object;
+	struct str text = v->text;
+	uint64_t port;
+
+	if (v->kind == CONF_NODE_SCALAR && conf_to_number(text, UINT64_MAX, &port) == CONF_VALUE_OK &&
+	    (port == 0 || port > UINT16_MAX))
+		conf_error(l, v, conf_kind_written(CONF_PORT), "there is no port %.*s", CONF_QUOTE(text));
+	else if (conf_take_number(l, k, v, UINT16_MAX, &port))
+		d->port = (uint16_t)port;
+}
+
+void conf_set_ipv6only(struct conf_loader *l, const struct conf_key *k, void *object,
+		       const struct conf_node *v)
+{
+	struct conf_vhost_draft *d = object;
+	bool only;
+
+	(void)k;
+	if (!conf_take_bool(l, v, &only))
+		return;
+	d->only_ipv6 = only;
+	d->no_ipv6 |= !only;
+}
+
+void conf_set_unix_perms(struct conf_loader *l, const struct conf_key *k, void *object,
+			 const struct conf_node *v)
+{
+	struct conf_vhost_draft *d = object;
+	const char *colon;
+	struct str text;
+
+	(void)k;
+	if (!conf_take_text(l, v, &text))
+		return;
+	colon = memchr(text.p, ':', text.n);
+	if (!colon || colon == text.p || colon + 1 == text.p + text.n) {
+		conf_error(l, v, "write user:group", "\"%.*s\" is not user:group", CONF_QUOTE(text));
+		return;
+	}
+	text = arena_dup(&l->c->arena, text);
+	colon = memchr(text.p, ':', text.n);
+	d->unix_user = str_of(text.p, (size_t)(colon - text.p));
+	d->unix_group = str_of(colon + 1, text.n - d->unix_user.n - 1);
+}
+
+/* host-ssl-cert, -key, -ca */
+void conf_set_cert_file(struct conf_loader *l, const struct conf_key *k, void *object,
+			const struct conf_node *v)
+{
+	struct conf_vhost_draft *d = object;
+	struct str *path = (void *)((char *)object + k->at);
+
+	conf_set_text(l, k, object, v);
+	if (path->p && !path->n)
+		conf_error(l, v, NULL, "\"%s\" is empty", k->name);
+	if (!path->n)
+		return;
+	if (path == &d->v.cert_path)
+		d->v.cert_pos = v->pos;
+	else if (path == &d->v.key_path)
+		d->v.key_pos = v->pos;
+	else
+		d->v.ca_pos = v->pos;
+	conf_add_file(l, *path, v, path == &d->v.key_path);
+}
+
+/* A list of protocols, without h2 until that is served. */
+static struct str take_alpn(struct conf_loader *l, const struct conf_node *v)
+{
+	struct str text, name, out;
+	char *p;
+
+	if (!conf_take_text(l, v, &text))
+		return STR_NONE;
+	p = arena_alloc(&l->c->arena, text.n + 1);
+	out = str_of(p, 0);
+	while (text.n) {
+		size_t n = 0;
+
+		while (n < text.n && text.p[n] != ',')
+			n++;
+		name = str_trim(str_of(text.p, n));
+		n += n < text.n;
+		text = str_of(text.p + n, text.n - n);
+		if (str_eq(name, STR("h2"))) {
+			conf_note(l, v, "HTTP/2 is not served yet: \"h2\" is left out");
+		} else if (str_eq(name, STR("http/1.1"))) {
+			if (out.n)
+				p[out.n++] = ',';
+			memcpy(p + out.n, name.p, name.n);
+			out.n += name.n;
+		} else {
+			conf_error(l, v, "write h2,http/1.1", "\"%.*s\" is no protocol that is served",
+				   CONF_QUOTE(name));
+		}
+	}
+	return out;
+}
+
+void conf_set_alpn(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	*(struct str *)(void *)((char *)object + k->at) = take_alpn(l, v);
+}
+
+void conf_set_default_alpn(struct conf_loader *l, const struct conf_key *k, void *object,
+			   const struct conf_node *v)
+{
+	(void)k;
+	(void)object;
+	l->default_alpn = take_alpn(l, v);
+}
+
+void conf_set_access_log(struct conf_loader *l, const struct conf_key *k, void *object,
+			 const struct conf_node *v)
+{
+	struct config *c = l->c;
+	struct conf_vhost_draft *d = object;
+	struct conf_log *log;
+	struct str path;
+	void **slot;
+
+	if (!conf_take_text(l, v, &path) || !path.n)
+		return;
+	if (path.p[0] != '/')
+		conf_error(l, v, "write the whole path, from \"/\" on",
+			   "\"%s\" is a path that begins with \"/\"", k->name);
+	slot = conf_map_at(&l->tmp, &l->logs, path);
+	if (!*slot) {
+		arena_grow(&c->arena, c->logs, c->nlogs, l->logs_cap);
+		log = &c->logs[c->nlogs++];
+		*log = (struct conf_log){ .path = arena_dup(&c->arena, path), .pos = v->pos };
+		*slot = (void *)(uintptr_t)c->nlogs; /* its index and one: NULL is new */
+	}
+	d->v.access_log = (int)(uintptr_t)*slot - 1;
+}
+
+void conf_set_client_cert(struct conf_loader *l, const struct conf_key *k, void *object,
+			  const struct conf_node *v)
+{
+	bool required;
+
+	if (!conf_take_bool(l, v, &required) || !required)
+		return;
+	((struct conf_vhost_draft *)object)->guarded = true;
+	conf_warning(l, v->key, NULL, "\"%s\" is not enforced yet: every mount of this vhost answers 501",
+		     k->name);
+}
+
+void conf_set_mounts(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	(void)l;
+	(void)k;
+	((struct conf_vhost_draft *)object)->mounts = v; /* when the vhost's limits are known */
+}
+
+/* When `global` is known: sections of a vhost override it. */
+void conf_set_vhost_limits(struct conf_loader *l, const struct conf_key *k, void *object,
+			   const struct conf_node *v)
+{
+	(void)k;
+	conf_walk_section(l, CONF_IN_VHOST, CONF_IN_LIMITS, &((struct conf_vhost_draft *)object)->v.limits,
+			  v);
+}
+
+void conf_set_vhost_timeouts(struct conf_loader *l, const struct conf_key *k, void *object,
+			     const struct conf_node *v)
+{
+	(void)k;
+	conf_walk_section(l, CONF_IN_VHOST, CONF_IN_TIMEOUTS,
+			  &((struct conf_vhost_draft *)object)->v.timeouts, v);
+}
+
+void conf_set_keepalive_timeout(struct conf_loader *l, const struct conf_key *k, void *object,
+				const struct conf_node *v)
+{
+	uint64_t ms;
+
+	if (conf_take_number(l, k, v, 0, &ms))
+		((struct conf_vhost_draft *)object)->v.timeouts.keepalive_ms = ms;
+}
+
+/* ---- headers, ws-protocols ---- */
+
+/* RFC 9110 section 5.6.2 */
+static bool is_token(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", s.p[i]))
+			return false;
+	return s.n > 0;
+}
+
+/* What says where a message ends, or belongs to one connection: never a user's to set. */
+static bool is_framing(struct str name)
+{
+	static const char *const names[] = {
+		"connection", "content-length", "keep-alive",	     "proxy-connection",
+		"te",	      "trailer",	"transfer-encoding", "upgrade"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (str_eq_nocase(name, str_from_c(names[i])))
+			return true;
+	return false;
+}
+
+static void add_header(struct conf_loader *l, struct conf_vhost *v, size_t *cap, struct conf_map *names,
+		       const struct conf_node *value)
+{
+	struct str name = value->key->text, text;
+
+	if (!is_token(name)) {
+		conf_error(l, value->key, NULL, "\"%.*s\" is no header name", CONF_QUOTE(name));
+		return;
+	}
+	if (is_framing(name)) {
+		conf_error(l, value->key, NULL, "\"%.*s\" belongs to the connection and cannot be set",
+			   CONF_QUOTE(name));
+		return;
+	}
+	if (!conf_take_text(l, value, &text))
+		return;
+	if (!conf_first(l, names, lower(&l->tmp, name), value))
+		return;
+	arena_grow(&l->c->arena, v->headers, v->nheaders, *cap);
+	v->headers[v->nheaders++] = (struct conf_header){
+		.name = arena_dup(&l->c->arena, name),
+		.value = arena_dup(&l->c->arena, str_trim(text)),
+	};
+}
+
+void conf_set_headers(struct conf_loader *l, const struct conf_key *k, void *object,
+		      const struct conf_node *v)
+{
+	struct conf_vhost *vhost = &((struct conf_vhost_draft *)object)->v;
+	const struct conf_node *map = NULL;
+	struct conf_map names = { 0 };
+	size_t cap = 0;
+
+	(void)k;
+	while ((map = conf_next_mapping(l, v, map)))
+		for (const struct conf_node *value = map->child; value; value = value->next)
+			add_header(l, vhost, &cap, &names, value);
+}
+
+/* The options of one protocol: two are known, the rest are plugins of the reference. */
+static void protocol(struct conf_loader *l, const struct conf_node *options)
+{
+	const struct conf_node *seen[CONF_KEY_COUNT] = { NULL };
+	struct str name = options->key->text;
+	bool raw = str_eq(name, STR("raw-proxy")), acme = str_eq(name, STR("lws-acme-client")), *noted;
+
+	if (options->kind != CONF_NODE_MAPPING) {
+		conf_error(l, options, conf_kind_written(CONF_SECTION), "\"%.*s\" takes a mapping of options",
+			   CONF_QUOTE(name));
+		return;
+	}
+	if (raw || acme)
+		conf_walk(l, raw ? CONF_IN_RAW_PROXY : CONF_IN_ACME, NULL, options, seen);
+	noted = raw    ? &l->noted[CONF_KEY_RAW_ONWARD]
+		: acme ? &l->noted[CONF_KEY_ACME_DIRECTORY]
+		       : &l->plugin_noted;
+	if (*noted)
+		return;
+	*noted = true;
+	if (raw)
+		conf_note(l, options->key, "\"raw-proxy\" does nothing yet: %s", CONF_RAW_LATER);
+	else if (acme)
+		conf_note(l, options->key,
+			  "\"lws-acme-client\" does nothing yet: certificates are not obtained");
+	else
+		conf_note(l, options->key, "\"%.*s\" has nothing to do here: there are no plugins",
+			  CONF_QUOTE(name));
+}
+
+void conf_set_ws_protocols(struct conf_loader *l, const struct conf_key *k, void *object,
+			   const struct conf_node *v)
+{
+	const struct conf_node *map = NULL;
+	struct conf_map names = { 0 };
+
+	(void)k;
+	(void)object;
+	while ((map = conf_next_mapping(l, v, map)))
+		for (const struct conf_node *options = map->child; options; options = options->next)
+			if (conf_first(l, &names, options->key->text, options))
+				protocol(l, options);
+}
+
+/* ---- the vhost as a whole ---- */
+
+/* Where it listens, in one spelling. False: that cannot be said. */
+static bool address_of(struct conf_loader *l, struct conf_vhost_draft *d)
+{
+	const struct conf_node *at = d->seen[CONF_KEY_INTERFACE] ? d->seen[CONF_KEY_INTERFACE] : d->node;
+	struct str s = d->interface;
+	bool is_ip6;
+
+	if (d->unix_socket) {
+		if (s.n < 2 || (s.p[0] != '/' && s.p[0] != '@'))
+			conf_error(l, at, "write \"interface\": \"/run/gatehouse.sock\"",
+				   "\"unix-socket\" needs the socket's path in \"interface\"");
+		else if (s.n > CONF_UNIX_PATH_BYTES)
+			conf_error(l, at, NULL, "a socket's path has at most 107 bytes");
+		else
+			return true;
+		return false;
+	}
+	if (str_eq(s, STR("localhost")))
+		s = STR("127.0.0.1");
+	if (s.n > 2 && s.p[0] == '[' && s.p[s.n - 1] == ']')
+		s = str_of(s.p + 1, s.n - 2);
+	if (!s.n)
+		return true;
+	if (conf_address_parse(&l->c->arena, s, &d->interface, &is_ip6)) {
+		/* all addresses of one family */
+		if (str_eq(d->interface, STR("0.0.0.0")) || str_eq(d->interface, STR("::"))) {
+			d->only_ipv6 = is_ip6;
+			d->no_ipv6 = !is_ip6;
+			d->interface = STR("");
+		}
+		return true;
+	}
+	if (memchr(s.p, '/', s.n))
+		conf_error(l, at, "for a Unix socket add \"unix-socket\": \"1\"", "\"%.*s\" is no interface",
+			   CONF_QUOTE(s));
+	else if (s.n > INTERFACE_NAME_BYTES || memchr(s.p, ':', s.n) || memchr(s.p, ' ', s.n))
+		conf_error(l, at, "write a numeric address, or an interface's name such as eth0",
+			   "\"%.*s\" is neither an address nor an interface", CONF_QUOTE(s));
+	else
+		return true;
+	return false;
+}
+
+static struct str listener_name(struct conf_loader *l, const struct conf_vhost_draft *d)
+{
+	struct arena *a = &l->c->arena;
+
+	if (d->unix_socket)
+		return arena_printf(a, "unix:%.*s", STR_ARG(d->interface));
+	if (!d->interface.n)
+		return arena_printf(a, "*:%u", d->port);
+	if (memchr(d->interface.p, ':', d->interface.n))
+		return arena_printf(a, "[%.*s]:%u", STR_ARG(d->interface), d->port);
+	return arena_printf(a, "%.*s:%u", STR_ARG(d->interface), d->port);
+}
+
+/* What vhosts of one listener have to agree on. */
+static void check_agreement(struct conf_loader *l, const struct conf_vhost_draft *d,
+			    const struct conf_listener *n)
+{
+	const struct conf_node *port = d->seen[CONF_KEY_PORT] ? d->seen[CONF_KEY_PORT] : d->node;
+
+	if (n->tls != d->v.tls)
+		conf_error(l, port,
+			   d->v.tls ? "give the other one a certificate, or another port"
+				    : "give it \"host-ssl-cert\" and \"host-ssl-key\", or another port",
+			   "this vhost speaks %s on %.*s, but the one at %s speaks %s",
+			   d->v.tls ? "TLS" : "plain HTTP", STR_ARG(n->name), conf_place(l, n->pos),
+			   n->tls ? "TLS" : "plain HTTP");
+	if (!n->is_unix && (n->no_ipv6 != d->no_ipv6 || n->only_ipv6 != d->only_ipv6))
+		conf_warning(l, port,
+			     "write \"noipv6\", \"ipv6only\" and \"interface\" alike in all vhosts of a port",
+			     "this vhost and the one at %s want different address families on port %u: "
+			     "that one decides",
+			     conf_place(l, n->pos), n->port);
+}
+
+static struct conf_listener *listener_of(struct conf_loader *l, const struct conf_vhost_draft *d)
+{
+	const struct conf_node *port = d->seen[CONF_KEY_PORT];
+	struct str name = listener_name(l, d);
+	void **slot = conf_map_at(&l->tmp, &l->listeners, name);
+	struct conf_listener *n = *slot;
+	struct config *c = l->c;
+
+	if (n) {
+		check_agreement(l, d, n);
+		return n;
+	}
+	*slot = n = arena_new(&c->arena, struct conf_listener);
+	*n = (struct conf_listener){
+		.name = name,
+		.interface = arena_dup(&c->arena, d->interface),
+		.unix_user = d->unix_user,
+		.unix_group = d->unix_group,
+		.is_unix = d->unix_socket,
+		.no_ipv6 = d->no_ipv6,
+		.only_ipv6 = d->only_ipv6,
+		.port = d->unix_socket ? 0 : d->port,
+		.tls = d->v.tls,
+		.pos = port ? port->pos : d->node->pos,
+	};
+	arena_grow(&c->arena, c->listeners, c->nlisteners, l->listeners_cap);
+	c->listeners[c->nlisteners++] = n;
+	return n;
+}
+
+/* One name, one vhost on a listener. */
+static void check_name(struct conf_loader *l, struct conf_vhost_draft *d)
+{
+	const struct conf_node *at = d->seen[CONF_KEY_NAME];
+	void **slot;
+
+	if (!at || !d->v.name.n || !d->v.listener)
+		return;
+	slot = conf_map_at(
+		&l->tmp, &l->names,
+		arena_printf(&l->tmp, "%.*s %.*s", STR_ARG(d->v.listener->name), STR_ARG(d->v.name)));
+	if (*slot)
+		conf_error(l, at, "a vhost has one name on one port: put the mounts of both into one",
+			   "\"%.*s\" on %.*s is there already, at %s", CONF_QUOTE(d->v.name),
+			   STR_ARG(d->v.listener->name),
+			   conf_place(l, ((const struct conf_node *)*slot)->pos));
+	else
+		*slot = (void *)(uintptr_t)at;
+}
+
+static void check_tls(struct conf_loader *l, struct conf_vhost_draft *d)
+{
+	const struct conf_node *const *seen = d->seen;
+	const struct conf_node *cert = seen[CONF_KEY_HOST_SSL_CERT], *key = seen[CONF_KEY_HOST_SSL_KEY];
+
+	d->v.tls = cert && key;
+	if (cert && !key)
+		conf_error(l, cert->key, "add \"host-ssl-key\"", "a certificate without its private key");
+	if (key && !cert)
+		conf_error(l, key->key, "add \"host-ssl-cert\"", "a private key without its certificate");
+	if (cert || key)
+		return;
+	if (seen[CONF_KEY_HOST_SSL_CA])
+		conf_warning(l, seen[CONF_KEY_HOST_SSL_CA]->key, "add \"host-ssl-cert\" and \"host-ssl-key\"",
+			     "\"host-ssl-ca\" without a certificate does nothing");
+	if (d->v.sts) {
+		d->v.sts = false; /* RFC 6797 section 7.2: never over plain HTTP */
+		conf_warning(l, seen[CONF_KEY_STS]->key, "add \"host-ssl-cert\" and \"host-ssl-key\"",
+			     "\"sts\" without a certificate does nothing");
+	}
+}
+
+static void check_families(struct conf_loader *l, struct conf_vhost_draft *d)
+{
+	if (d->no_ipv6 && d->only_ipv6) {
+		conf_error(l, d->seen[CONF_KEY_NOIPV6] ? d->seen[CONF_KEY_NOIPV6]->key : d->node, NULL,
+			   "neither IPv4 nor IPv6 is left to listen on");
+		d->no_ipv6 = false;
+	}
+}
+
+void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
+{
+	struct conf_vhost_draft d = { .node = node };
+	const struct conf_node *keepalive;
+	struct config *c = l->c;
+	struct conf_vhost *v;
+	bool placed;
+
+	d.v.pos = node->pos;
+	d.v.access_log = -1;
+	d.v.limits = c->global.limits;
+	d.v.timeouts = c->global.timeouts;
+	d.v.alpn = l->default_alpn;
+	conf_walk(l, CONF_IN_VHOST, &d, node, d.seen);
+
+	keepalive = conf_node_get(d.seen[CONF_KEY_VHOST_TIMEOUTS], "keepalive");
+	if (keepalive && d.seen[CONF_KEY_KEEPALIVE_TIMEOUT])
+		conf_error(l, d.seen[CONF_KEY_KEEPALIVE_TIMEOUT]->key, "keep one of them",
+			   "this is timeouts.keepalive, which is written at %s",
+			   conf_place(l, keepalive->key->pos));
+	if (!d.seen[CONF_KEY_NAME])
+		conf_error(l, node, "add \"name\": \"www.example.com\"", "this vhost has no name");
+	check_tls(l, &d);
+	placed = address_of(l, &d);
+	check_families(l, &d);
+	if (!d.unix_socket && !d.seen[CONF_KEY_PORT])
+		conf_error(l, node, d.v.tls ? "add \"port\": \"443\"" : "add \"port\": \"80\"",
+			   "this vhost has no port");
+	if (placed && (d.unix_socket || d.port))
+		d.v.listener = listener_of(l, &d);
+	check_name(l, &d);
+	if (d.mounts)
+		conf_load_mounts(l, &d);
+	else if (!d.seen[CONF_KEY_APPLY_LISTEN_ACCEPT] && !d.seen[CONF_KEY_ONLYRAW])
+		conf_warning(
+			l, node,
+			"add \"mounts\": [ { \"mountpoint\": \"/\", \"origin\": \"unix:/run/app.sock\" } ]",
+			"this vhost has no mounts: every request is answered 404");
+
+	v = arena_new(&c->arena, struct conf_vhost);
+	*v = d.v;
+	arena_grow(&c->arena, c->vhosts, c->nvhosts, l->vhosts_cap);
+	c->vhosts[c->nvhosts++] = v;
+}
+
+void conf_finish_vhosts(struct conf_loader *l)
+{
+	struct config *c = l->c;
+
+	for (size_t i = 0; i < c->nvhosts; i++)
+		if (c->vhosts[i]->listener)
+			c->vhosts[i]->listener->nvhosts++;
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		struct conf_listener *n = c->listeners[i];
+
+		n->vhosts = arena_alloc(&c->arena, n->nvhosts * sizeof(*n->vhosts));
+		n->nvhosts = 0;
+	}
+	for (size_t i = 0; i < c->nvhosts; i++) {
+		struct conf_listener *n = c->vhosts[i]->listener;
+
+		if (n)
+			n->vhosts[n->nvhosts++] = c->vhosts[i];
+	}
+}
