@@ -75,7 +75,7 @@ static enum err take_extension(struct h1_body *b, char c)
 		b->state = CHUNK_LINE_LF;
 		return ERR_OK;
 	}
-	if (!h1_is(c, H1_VALUE))
+	if (!syntax_is(c, SYNTAX_VALUE))
 		return ERR_BAD_CHUNK;
 	if (c == ';')
 		b->state = CHUNK_EXTENSION;
@@ -101,20 +101,26 @@ static enum err take_byte(struct h1_body *b, char c)
 {
 	switch ((enum chunk_state)b->state) {
 	case CHUNK_SIZE:
-		if (h1_is(c, H1_HEX))
+		if (syntax_is(c, SYNTAX_HEX))
 			return take_digit(b, c);
 		return b->digits ? take_extension(b, c) : ERR_BAD_CHUNK;
 	case CHUNK_SPACE:
-	case CHUNK_EXTENSION: return take_extension(b, c);
+	case CHUNK_EXTENSION:
+		return take_extension(b, c);
 	case CHUNK_LINE_LF:
 		if (c != '\n')
 			return ERR_BAD_CHUNK;
 		begin_chunk(b);
 		return ERR_OK;
-	case CHUNK_DATA_CR: b->state = CHUNK_DATA_LF; return c == '\r' ? ERR_OK : ERR_BAD_CHUNK;
-	case CHUNK_DATA_LF: b->state = CHUNK_SIZE; return c == '\n' ? ERR_OK : ERR_BAD_CHUNK;
+	case CHUNK_DATA_CR:
+		b->state = CHUNK_DATA_LF;
+		return c == '\r' ? ERR_OK : ERR_BAD_CHUNK;
+	case CHUNK_DATA_LF:
+		b->state = CHUNK_SIZE;
+		return c == '\n' ? ERR_OK : ERR_BAD_CHUNK;
 	case CHUNK_DATA:
-	case CHUNK_TRAILERS: break;
+	case CHUNK_TRAILERS:
+		break;
 	}
 	BUG_ON(true);
 }
@@ -130,18 +136,16 @@ static ssize_t decode_chunked(struct h1_body *b, const char *in, size_t n, struc
 		if (e != ERR_OK)
 			return -(ssize_t)h1_err(b->what, e);
 	}
-	if (at == n)
+	if (at > 0)
 		return (ssize_t)at;
 	if (b->state == CHUNK_DATA) {
-		*payload = str_of(in + at, (size_t)MIN(b->left, (uint64_t)(n - at)));
+		*payload = str_of(in, (size_t)MIN(b->left, (uint64_t)n));
 		h1_body_skip(b, payload->n);
-		return (ssize_t)(at + payload->n);
+		return (ssize_t)payload->n;
 	}
-	used = h1_parse(&b->trailers, in + at, n - at);
-	if (used < 0)
-		return used;
+	used = h1_parse(&b->trailers, in, n);
 	b->done = b->trailers.done;
-	return (ssize_t)at + used;
+	return used;
 }
 
 ssize_t h1_body_decode(struct h1_body *b, const char *in, size_t n, struct str *payload)

@@ -88,9 +88,9 @@ struct h1_body {
 void h1_body_init(struct h1_body *b, enum h1_what what, enum h1_framing framing, uint64_t length,
 		  const struct h1_limits *limits, struct arena *arena);
 /*
- * Consumes from in; *payload is the run of body bytes within what was consumed, possibly empty. At most
- * one run a call: call again while it returns > 0 and bytes are left. H1_UNTIL_CLOSE never is done: the
- * caller ends it at the end of the stream.
+ * Consumes from in: either one run of body bytes, *payload, or what stands between them, and then *payload
+ * is empty; so while h1_body_direct is not 0, n bounds the run. Call again while it returns > 0 and bytes
+ * are left. H1_UNTIL_CLOSE never is done: the caller ends it at the end of the stream.
  */
 ssize_t h1_body_decode(struct h1_body *b, const char *in, size_t n, struct str *payload) MUST_USE;
 /*

@@ -148,7 +148,7 @@ static enum err read_host(struct h1_parser *p, const struct findings *found)
 
 	if (found->hosts > 1 || (found->hosts == 0 && h->minor >= 1))
 		return ERR_BAD_HOST;
-	if (found->host && !h1_host_is_valid(found->host->value))
+	if (found->host && !syntax_host_is_valid(found->host->value))
 		return ERR_BAD_HOST;
 	if (h->authority.n == 0)
 		h->authority = found->host ? found->host->value : STR_NONE;

@@ -58,7 +58,7 @@ static uint64_t controls(const char *p)
 }
 
 /*
- * All of s is H1_VALUE. Most bytes of a head are values: eight are looked at together (the last eight once
+ * All of s is SYNTAX_VALUE. Most bytes of a head are values: eight are looked at together (the last eight once
  * more), and singly only when there is a tab or worse among them.
  */
 static bool is_value(struct str s)
@@ -72,7 +72,7 @@ static bool is_value(struct str s)
 		if (!found)
 			return true;
 	}
-	return h1_span(s, H1_VALUE) == s.n;
+	return syntax_span(s, SYNTAX_VALUE) == s.n;
 }
 
 /* "HTTP/1.0" or "HTTP/1.1", nothing else (RFC 9112 section 2.3). */
@@ -90,14 +90,14 @@ static enum err request_line(struct h1_parser *p, struct str line)
 	struct head *h = p->head;
 	struct str rest = line, target;
 
-	h->method = str_of(line.p, h1_span(line, H1_TCHAR));
+	h->method = str_of(line.p, syntax_span(line, SYNTAX_TCHAR));
 	if (h->method.n == line.n)
 		return ERR_BAD_REQUEST_LINE;
 	if (h->method.n == 0 || line.p[h->method.n] != ' ')
 		return ERR_BAD_METHOD;
 
 	rest = str_of(line.p + h->method.n + 1, line.n - h->method.n - 1);
-	target = h->path = str_of(rest.p, h1_span(rest, H1_TARGET));
+	target = h->path = str_of(rest.p, syntax_span(rest, SYNTAX_TARGET));
 	if (target.n == rest.n)
 		return ERR_BAD_VERSION; /* HTTP/0.9 */
 	if (target.n == 0 || rest.p[target.n] != ' ')
@@ -168,7 +168,7 @@ static bool is_forbidden_trailer(enum field_id id)
 /* field-name ":" OWS field-value OWS (RFC 9112 section 5) */
 static enum err field_line(struct h1_parser *p, struct str line)
 {
-	struct str name = str_of(line.p, h1_span(line, H1_TCHAR)), value;
+	struct str name = str_of(line.p, syntax_span(line, SYNTAX_TCHAR)), value;
 	size_t colon = name.n;
 	struct field *f;
 

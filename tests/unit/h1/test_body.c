@@ -274,12 +274,16 @@ static void lets_bytes_bypass(void **state)
 	arena_init(&a);
 	h1_body_init(&b, H1_REQUEST, H1_CHUNKED, 0, &wire_limits, &a);
 	assert_int_equal(h1_body_direct(&b), 0);
-	assert_int_equal(h1_body_decode(&b, line, 5, &run), 5);
+	assert_int_equal(h1_body_decode(&b, line, 5, &run), 3);
+	assert_int_equal(run.n, 0);
+	assert_int_equal(h1_body_direct(&b), 5);
+	assert_int_equal(h1_body_decode(&b, line + 3, 2, &run), 2);
 	assert_int_equal(run.n, 2);
 	assert_int_equal(h1_body_direct(&b), 3);
 	h1_body_skip(&b, 3);
 	assert_int_equal(h1_body_direct(&b), 0);
-	assert_int_equal(h1_body_decode(&b, CR END, 7, &run), 7);
+	assert_int_equal(h1_body_decode(&b, CR END, 7, &run), 5);
+	assert_int_equal(h1_body_decode(&b, CR, 2, &run), 2);
 	assert_true(b.done);
 
 	h1_body_init(&b, H1_REQUEST, H1_LENGTH, 4, &wire_limits, &a);
