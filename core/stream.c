@@ -20,7 +20,7 @@ static void on_event(struct event *ev, uint32_t bits)
 	if (bits & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		s->sock |= STREAM_IN | STREAM_HUP;
 	if (bits & (EPOLLHUP | EPOLLERR))
-		s->sock |= STREAM_OUT; /* a writer must find out */
+		s->sock |= STREAM_BROKEN | STREAM_OUT; /* a writer must find out */
 	s->ops->woken(s);
 }
 
@@ -176,7 +176,7 @@ static ssize_t failed(struct stream *s, unsigned blocked_bit)
 	if (e == ERR_AGAIN)
 		s->sock &= (uint8_t)~blocked_bit;
 	else
-		s->sock |= STREAM_HUP | STREAM_IN;
+		s->sock |= STREAM_BROKEN | STREAM_HUP | STREAM_IN;
 	return -(ssize_t)e;
 }
 

@@ -22,6 +22,8 @@ enum stream_bit {
 	STREAM_OUT = 2, /* writable */
 	/* The peer has ended its direction, or the connection broke. Sticky; unread bytes may still wait. */
 	STREAM_HUP = 4,
+	/* Over in both directions: reset, or ended by both sides. Sticky, comes with STREAM_HUP; as above. */
+	STREAM_BROKEN = 8,
 };
 
 struct stream;
