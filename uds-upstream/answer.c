@@ -16,7 +16,7 @@ void up_answer_begin(struct up_conn *c)
 	const struct limits *l = c->end.x->limits;
 
 	c->limits = (struct h1_limits){
-		.line_bytes = (size_t)l->response_head_bytes,
+		.line_bytes = (size_t)MIN(l->response_head_bytes, (uint64_t)LOOP_SCRATCH_BYTES),
 		.head_bytes = (size_t)l->response_head_bytes,
 		.fields = UP_RESPONSE_FIELDS_MAX,
 		.trailers_bytes = (size_t)l->trailers_bytes,
@@ -217,7 +217,7 @@ static bool read_lines(struct up_conn *c)
 	char *p = loop_scratch();
 	ssize_t r;
 
-	if (kept == LOOP_SCRATCH_BYTES) { /* a single line of that length */
+	if (kept == LOOP_SCRATCH_BYTES) { /* a single line: too long whatever the limit is */
 		up_conn_fail(c, ERR_UP_HEAD_LARGE);
 		return false;
 	}

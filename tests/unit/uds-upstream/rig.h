@@ -31,6 +31,7 @@ static struct rig {
 	struct end pages[16];    /* taken in turn */
 	unsigned npages;
 	int close_at_open;       /* a peer's connection that ends just before up_open; 0: none */
+	void (*at_open)(struct exchange *x); /* called then */
 	int close_late;          /* and one that ends behind a turn's verbs, before what they wrote is sent */
 	struct work late;
 	bool may_retry;          /* ask up_may_retry after an abort */
@@ -78,6 +79,8 @@ static void rig_route(struct end *e, struct head *h)
 		close(rig.close_at_open);
 		rig.close_at_open = 0;
 	}
+	if (rig.at_open)
+		rig.at_open(e->x);
 	up_open(e->x, rig.target);
 }
 

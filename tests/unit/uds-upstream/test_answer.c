@@ -259,6 +259,7 @@ static void a_limit_of_any_size_bounds_a_line(void **state)
 	(void)state;
 	rig.x_limits.response_head_bytes = LIMIT_NONE;
 	fd = asked(&t, "GET");
+	peer_send(fd, "HTTP/1.1 200 OK\r\nA: ");
 	memset(value, 'v', sizeof value);
 	for (size_t at = 0; at < sizeof value;) {
 		ssize_t r = send(fd, value + at, sizeof value - at, MSG_NOSIGNAL);

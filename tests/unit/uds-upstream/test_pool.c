@@ -1,5 +1,24 @@
 /* Which connections are kept, which one is taken, who waits: up.h. */
 #include "tests/unit/uds-upstream/rig.h"
+#include "uds-upstream/priv.h"
+
+/* Opens n connections that are in use at once, answers them in order, and leaves them idle. */
+static void fill_pool(int *fds, size_t n)
+{
+	struct test_end t[8];
+
+	assert_true(n <= ARRAY_SIZE(t));
+	for (size_t i = 0; i < n; i++) {
+		client_ask(&t[i], "GET", "/");
+		fds[i] = peer_accept();
+		peer_read_head(fds[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		peer_send(fds[i], "HTTP/1.1 204 No Content\r\n\r\n");
+		client_gets(&t[i], 204, "");
+	}
+	assert_int_equal(up_count(), n);
+}
 
 static void reuses_a_connection(void **state)
 {
@@ -20,24 +39,6 @@ static void reuses_a_connection(void **state)
 	assert_int_equal(rig.facts.connect_us, 0);
 	assert_int_equal(rig.facts.error, ERR_OK);
 	close(fd);
-}
-
-/* Opens n connections that are in use at once, answers them in order, and leaves them idle. */
-static void fill_pool(int *fds, size_t n)
-{
-	struct test_end t[8];
-
-	assert_true(n <= ARRAY_SIZE(t));
-	for (size_t i = 0; i < n; i++) {
-		client_ask(&t[i], "GET", "/");
-		fds[i] = peer_accept();
-		peer_read_head(fds[i]);
-	}
-	for (size_t i = 0; i < n; i++) {
-		peer_send(fds[i], "HTTP/1.1 204 No Content\r\n\r\n");
-		client_gets(&t[i], 204, "");
-	}
-	assert_int_equal(up_count(), n);
 }
 
 static void takes_the_one_used_last(void **state)
@@ -150,6 +151,36 @@ static void an_unused_connection_expires(void **state)
 	peer_sees_end(fd);
 }
 
+/* Each one at its own time. */
+static void unused_connections_expire_one_by_one(void **state)
+{
+	struct test_end t[2];
+	uint64_t kept_ms[2];
+	int fds[2];
+
+	(void)state;
+	rig.limits.keepalive_ms = 100;
+	up_target_put(rig.target);
+	rig_get_target();
+	for (int i = 0; i < 2; i++) {
+		client_ask(&t[i], "GET", "/");
+		fds[i] = peer_accept();
+		peer_read_head(fds[i]);
+	}
+	for (int i = 0; i < 2; i++) {
+		peer_send(fds[i], "HTTP/1.1 204 No Content\r\n\r\n");
+		client_gets(&t[i], 204, "");
+		kept_ms[i] = rig_now_ms();
+		UNTIL(i == 1 || rig_now_ms() > kept_ms[0] + 50);
+	}
+	UNTIL(up_count() == 1);
+	assert_in_range(rig_now_ms() - kept_ms[0], 95, 145);
+	peer_sees_end(fds[0]);
+	UNTIL(up_count() == 0);
+	assert_true(rig_now_ms() - kept_ms[1] >= 95);
+	peer_sees_end(fds[1]);
+}
+
 static void a_connection_that_ends_while_idle_is_closed(void **state)
 {
 	int fd = rig_get_new();
@@ -255,6 +286,70 @@ static void a_stale_tcp_connection_costs_a_get_a_try_and_a_post_a_look(void **st
 	is_served_anew(&t);
 	assert_int_equal(rig.facts.tries, 1);
 	assert_int_equal(rig.retries, 1);
+}
+
+/* What the stream knows is enough: no call asks the kernel. */
+static void mark_ended(struct exchange *x)
+{
+	struct up_conn *kept = list_entry(rig.target->idle.next, struct up_conn, node);
+
+	(void)x;
+	kept->stream->can |= STREAM_HUP;
+	rig.at_open = NULL;
+}
+
+static void a_connection_known_to_have_ended_is_not_used(void **state)
+{
+	struct test_end t;
+	int fd = rig_get_new();
+
+	(void)state;
+	rig.at_open = mark_ended;
+	client_ask(&t, "GET", "/");
+	is_served_anew(&t);
+	assert_int_equal(rig.facts.tries, 1);
+	peer_sees_end(fd);
+}
+
+/* The exchange has had its share of the turn when it has a connection, and in the next turn that one ends. */
+static void use_up_share(struct exchange *x)
+{
+	x->visits = X_VISITS_PER_TURN;
+	rig.at_open = NULL;
+}
+
+static void a_connection_that_ends_before_it_is_asked_is_not_used(void **state)
+{
+	struct test_end t;
+	int fd = rig_get_new();
+	char byte;
+
+	(void)state;
+	rig.at_open = use_up_share;
+	client_ask(&t, "GET", "/");
+	loop_turn(0);
+	assert_int_equal(recv(fd, &byte, 1, 0), -1);
+	close(fd);
+	is_served_anew(&t);
+	assert_int_equal(rig.facts.tries, 1);
+}
+
+/* A new connection that must be had takes the place of the oldest idle one, when the limit has shrunk. */
+static void sending_again_may_cost_an_idle_connection(void **state)
+{
+	struct test_end t;
+	int fds[2];
+
+	(void)state;
+	rig.may_retry = true;
+	fill_pool(fds, 2);
+	client_ask(&t, "GET", "/");
+	peer_close_late(fds[1]);
+	rig.limits.connections = 1;
+	up_target_put(up_target_get(str_from_c(rig.name), &rig.address, &rig.limits));
+	is_served_anew(&t);
+	assert_int_equal(rig.retries, 1);
+	peer_sees_end(fds[0]);
 }
 
 /* The same with a body: nothing of it is lost when nothing had been written. */
@@ -569,6 +664,7 @@ int main(void)
 		RIG_TEST(keeps_no_more_than_the_limit),
 		RIG_TEST(a_smaller_limit_holds_at_once),
 		RIG_TEST(an_unused_connection_expires),
+		RIG_TEST(unused_connections_expire_one_by_one),
 		RIG_TEST(a_connection_that_ends_while_idle_is_closed),
 		RIG_TEST_TCP(a_connection_that_ends_while_idle_is_closed),
 		RIG_TEST(a_connection_that_is_half_closed_while_idle_is_closed),
@@ -578,6 +674,9 @@ int main(void)
 		RIG_TEST_TCP(a_connection_that_ended_this_turn_is_not_used),
 		RIG_TEST(a_stale_unix_connection_costs_no_request_anything),
 		RIG_TEST_TCP(a_stale_tcp_connection_costs_a_get_a_try_and_a_post_a_look),
+		RIG_TEST(a_connection_known_to_have_ended_is_not_used),
+		RIG_TEST(a_connection_that_ends_before_it_is_asked_is_not_used),
+		RIG_TEST(sending_again_may_cost_an_idle_connection),
 		RIG_TEST(a_body_survives_a_stale_connection),
 		RIG_TEST(a_pool_of_stale_connections_is_not_gone_through),
 		RIG_TEST_TCP(a_pool_of_stale_connections_is_not_gone_through),
