@@ -12,6 +12,7 @@
 #pragma once
 
 #include "core/list.h"
+#include <sys/epoll.h>
 
 struct loop;
 extern struct loop *W;

@@ -1,6 +1,5 @@
 #include "core/msg.h"
 #include <fcntl.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 /* Messages of one channel that are handled in one turn, before others get theirs. */

@@ -25,7 +25,8 @@ enum msg_role {
 /* ---- payloads ---- */
 
 struct msg_hello {
-	uint32_t index, workers; /* "worker <index>", of so many */
+	uint32_t index;       /* "worker <index>" */
+	uint32_t column;      /* of the counters */
 	uint32_t log_level;
 };
 

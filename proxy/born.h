@@ -1,0 +1,17 @@
+/*
+ * born.h - the first steps of a child, and loading a bundle: what worker and trial have in common, so that a
+ * configuration that passes the trial is one that a worker can load.
+ */
+#pragma once
+
+#include "conf/config.h"
+#include "core/msg.h"
+
+/* Loop, log, TLS, control socket. False: nothing can be done here. */
+bool born_begin(struct msg_channel *c, enum msg_role role, const struct msg_handlers *handlers,
+		void (*ended)(struct msg_channel *c, const char *why)) MUST_USE;
+
+/* The bundle's configuration, one reference; or NULL, and the parent has been told why. */
+struct config *born_load(struct msg_channel *c, uint64_t generation, int fd) MUST_USE;
+/* Tells the parent: FAILED. */
+void born_failed(struct msg_channel *c, uint64_t generation, struct str text);

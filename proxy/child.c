@@ -1,0 +1,439 @@
+#include "proxy/child.h"
+#include "proxy/listen.h"
+#include "proxy/logs.h"
+#include "proxy/reload.h"
+#include "proxy/tickets.h"
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	YOUNG_MS = 1000,        /* who dies younger is started again later */
+	DELAY_FIRST_MS = 50,
+	DELAY_MAX_MS = 1000,
+	UNANSWERED_MAX = 6,     /* pings, PING_MS apart (parent.c) */
+	EXIT_NO_EXEC = 127,
+};
+
+/* ---- birth ---- */
+
+NORETURN static void die(const char *what)
+{
+	dprintf(STDERR_FILENO, "gatehouse: cannot start a process: %s: %s\n", what, strerror(errno));
+	_exit(EXIT_NO_EXEC);
+}
+
+/*
+ * Between fork and exec. Terminal and service managers signal whole process groups; only the parent acts on
+ * that, and it tells its children through their sockets. Ignored signals stay ignored over exec.
+ */
+NORETURN static void become(struct parent *p, const struct priv_user *user, char *name, int socket)
+{
+	static const int ignored[] = { SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE };
+	char *argv[] = { name, NULL };
+	const char *wrong;
+	int exe = p->exe;
+	sigset_t none;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* out of the way of the numbers that are about to be used */
+	socket = fcntl(socket, F_DUPFD_CLOEXEC, CHILD_SOCKET + 1);
+	exe = fcntl(exe, F_DUPFD_CLOEXEC, CHILD_SOCKET + 1);
+	if (socket < 0 || exe < 0)
+		die("dup");
+	if (dup2(p->null, STDIN_FILENO) < 0 || dup2(p->null, STDOUT_FILENO) < 0 ||
+	    (p->error_log && dup2(p->error_log->fd, STDERR_FILENO) < 0) || dup2(socket, CHILD_SOCKET) < 0)
+		die("dup2");
+	wrong = priv_become(user);
+	if (wrong)
+		die(wrong);
+	fexecve(exe, argv, environ);
+	die("exec");
+}
+
+static void copy_user(struct priv_user *to, const struct priv_user *from)
+{
+	size_t bytes = (size_t)from->ngroups * sizeof *from->groups;
+
+	*to = *from;
+	if (bytes) {
+		to->groups = base_alloc(bytes);
+		memcpy(to->groups, from->groups, bytes);
+	}
+}
+
+static void bury(struct grave *g)
+{
+	struct child *c = container_of(g, struct child, grave);
+
+	priv_fini(&c->user);
+	free(c);
+}
+
+static const char *role_name(const struct child *c, char *out, size_t cap)
+{
+	if (c->role == MSG_TRIAL)
+		snprintf(out, cap, "trial");
+	else
+		snprintf(out, cap, "worker %u", c->index);
+	return out;
+}
+
+/*
+ * The channel's end: when the child broke its rules it is ended, otherwise it is about to be reaped. One that
+ * closed its socket and lives on would be found by the pings, which it cannot answer.
+ */
+static void channel_ended(struct msg_channel *channel, const char *why)
+{
+	struct child *c = container_of(channel, struct child, channel);
+	char name[32];
+
+	if (!why)
+		return;
+	log_error("%s (pid %d) is ended: %s", role_name(c, name, sizeof name), (int)c->pid, why);
+	child_kill(c);
+}
+
+static bool start(struct child *c, int fd[2])
+{
+	struct parent *p = c->parent;
+	char name[32], title[64];
+
+	snprintf(title, sizeof title, CHILD_TITLE "%s", role_name(c, name, sizeof name));
+	fflush(NULL);
+	c->pid = fork();
+	if (c->pid == 0)
+		become(p, &c->user, title, fd[1]);
+	close(fd[1]);
+	if (c->pid < 0) {
+		close(fd[0]);
+		return false;
+	}
+	list_push(&p->children, &c->node);
+	c->born_ms = loop_now_ms();
+	return true;
+}
+
+struct child *child_spawn(struct parent *p, enum msg_role role, unsigned index,
+			  const struct parent_conf *conf)
+{
+	struct child *c = base_zalloc(sizeof *c);
+	int fd[2], r;
+
+	c->parent = p;
+	c->role = role;
+	c->index = index;
+	c->column = role == MSG_WORKER ? count_take_column(p->count) : -1;
+	c->channel.ev.fd = -1;
+	copy_user(&c->user, &conf->user);
+	r = role == MSG_WORKER && c->column < 0 ? -EUSERS : msg_pair(fd);
+	if (r == 0 && !start(c, fd))
+		r = -errno;
+	if (r < 0) {
+		log_error("cannot start a process: %s", strerror(-r));
+		if (c->column >= 0)
+			count_clear_column(p->count, (unsigned)c->column);
+		loop_bury(&c->grave, bury);
+		return NULL;
+	}
+	if (msg_open(&c->channel, fd[0], MSG_PARENT, role, &handlers_parent, channel_ended) < 0) {
+		child_kill(c);
+		return c;
+	}
+	if (role == MSG_WORKER) {
+		struct msg_hello hello = { index, (uint32_t)c->column, p->options->log_level };
+
+		msg_send(&c->channel, MSG_HELLO, &hello, sizeof hello, count_fd(p->count));
+	}
+	return c;
+}
+
+/* ---- life ---- */
+
+void child_load(struct child *c, const struct parent_conf *conf)
+{
+	struct msg_generation m = { conf->generation };
+
+	c->loading = conf->generation;
+	msg_send(&c->channel, MSG_LOAD, &m, sizeof m, conf->bundle);
+}
+
+void child_commit(struct child *c, const struct parent_conf *conf)
+{
+	struct msg_generation m = { conf->generation };
+
+	listen_send(c, conf);
+	logs_send(c, conf);
+	if (!c->committed)
+		tickets_send(c);
+	msg_send(&c->channel, MSG_COMMIT, &m, sizeof m, -1);
+	c->committed = conf->generation;
+}
+
+void child_drain(struct child *c, uint64_t after_ms)
+{
+	struct msg_drain m = { after_ms };
+
+	c->expected = true;
+	msg_send(&c->channel, MSG_DRAIN, &m, sizeof m, -1);
+}
+
+void child_kill(struct child *c)
+{
+	kill(c->pid, SIGKILL);
+}
+
+void child_ping(struct parent *p)
+{
+	list_for_each(n, &p->children) {
+		struct child *c = list_entry(n, struct child, node);
+
+		if (c->role != MSG_WORKER)
+			continue;
+		if (c->unanswered++ >= UNANSWERED_MAX) {
+			log_error("worker %u (pid %d) gives no sign of life: ended", c->index, (int)c->pid);
+			child_kill(c);
+		} else {
+			msg_send(&c->channel, MSG_STATUS, NULL, 0, -1);
+		}
+	}
+}
+
+/* ---- slots ---- */
+
+/* While a reload is under way a new worker joins it: it would have to load that one anyway. */
+static void fill(struct parent_slot *s)
+{
+	struct parent *p = s->parent;
+	const struct parent_conf *conf = p->reload.phase == RELOAD_LOADING ? &p->reload.next : &p->current;
+
+	s->child = child_spawn(p, MSG_WORKER, (unsigned)(s - p->slots), conf);
+	if (!s->child) {
+		if (p->state == PARENT_STARTING)
+			parent_give_up(p);
+		else
+			timer_set(&s->respawn, DELAY_MAX_MS);
+		return;
+	}
+	s->child->slot = s;
+	child_load(s->child, conf);
+}
+
+static void respawn(struct timer *t)
+{
+	fill(container_of(t, struct parent_slot, respawn));
+}
+
+/* It serves on until it has drained, but takes no part in anything any more. */
+static void release(struct child *c)
+{
+	const struct config *conf = c->parent->current.conf;
+
+	c->slot = NULL;
+	child_drain(c, conf->global.timeouts.drain_tunnels_ms);
+}
+
+static void empty(struct parent_slot *s)
+{
+	timer_stop(&s->respawn);
+	if (s->child)
+		release(s->child);
+	if (s->replaced)
+		release(s->replaced);
+	s->child = s->replaced = NULL;
+}
+
+static unsigned slots_wanted(const struct parent *p)
+{
+	unsigned n = p->current.conf->global.workers;
+	cpu_set_t cpus;
+
+	if (n == 0 && sched_getaffinity(0, sizeof cpus, &cpus) == 0)
+		n = (unsigned)CPU_COUNT(&cpus);
+	if (n == 0)
+		n = (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+	return MIN(n, (unsigned)PARENT_SLOTS_MAX);
+}
+
+/* One at a time: the next is replaced when this one serves. */
+static void replace_next(struct parent *p)
+{
+	for (unsigned i = 0; i < p->nslots; i++)
+		if (p->slots[i].replaced)
+			return;
+	for (unsigned i = 0; i < p->nslots; i++) {
+		struct parent_slot *s = &p->slots[i];
+
+		if (!s->child || priv_equal(&s->child->user, &p->current.user))
+			continue;
+		s->replaced = s->child;
+		fill(s);
+		return;
+	}
+}
+
+void child_settle(struct parent *p)
+{
+	unsigned wanted = slots_wanted(p);
+
+	while (p->nslots > wanted)
+		empty(&p->slots[--p->nslots]);
+	while (p->nslots < wanted && p->state != PARENT_STOPPING) {
+		struct parent_slot *s = &p->slots[p->nslots++];
+
+		s->parent = p;
+		timer_init(&s->respawn, respawn);
+		fill(s);
+	}
+	replace_next(p);
+}
+
+static bool all_serve(const struct parent *p)
+{
+	for (unsigned i = 0; i < p->nslots; i++)
+		if (!p->slots[i].child || p->slots[i].child->committed != p->current.generation)
+			return false;
+	return true;
+}
+
+static void worker_loaded(struct child *c)
+{
+	struct parent *p = c->parent;
+	struct parent_slot *s = c->slot;
+
+	if (c->loaded == p->current.generation) {
+		child_commit(c, &p->current);
+		if (s && s->child == c && s->replaced) {
+			release(s->replaced);
+			s->replaced = NULL;
+			replace_next(p);
+		}
+		if (p->state == PARENT_STARTING && all_serve(p))
+			parent_started(p);
+	} else if (c->loaded == p->reload.next.generation) {
+		reload_worker_ready(p);
+	}
+}
+
+/* ---- what they say ---- */
+
+bool parent_on_ready(struct msg_channel *channel, struct msg_in *m)
+{
+	struct child *c = container_of(channel, struct child, channel);
+	const struct msg_generation *g = m->data;
+
+	/* an answer to a LOAD that was taken back since */
+	if (g->generation != c->loading)
+		return g->generation < c->loading;
+	c->loaded = c->loading;
+	c->loading = 0;
+	if (c->role == MSG_WORKER)
+		worker_loaded(c);
+	else if (c == c->parent->reload.trial)
+		reload_trial_ready(c->parent);
+	return true;
+}
+
+bool parent_on_failed(struct msg_channel *channel, struct msg_in *m)
+{
+	struct child *c = container_of(channel, struct child, channel);
+	struct parent *p = c->parent;
+	const struct msg_generation *g = m->data;
+	char text[MSG_TEXT_MAX + 1];
+
+	if (g->generation != c->loading)
+		return g->generation < c->loading;
+	c->loading = 0;
+	snprintf(text, sizeof text, "%.*s", (int)(m->n - sizeof *g), (const char *)m->data + sizeof *g);
+	if (g->generation == p->reload.next.generation) {
+		reload_failed(p, text);
+	} else if (g->generation == p->current.generation) {
+		/* others serve it: something is wrong with this process */
+		log_error("worker %u (pid %d) cannot load its configuration: %s", c->index, (int)c->pid,
+			  text);
+		child_kill(c);
+	}
+	return true;
+}
+
+bool parent_on_counts(struct msg_channel *channel, struct msg_in *m)
+{
+	struct child *c = container_of(channel, struct child, channel);
+
+	(void)m;
+	c->unanswered = 0;
+	return true;
+}
+
+/* ---- death ---- */
+
+static void worker_died(struct parent *p, struct child *c)
+{
+	struct parent_slot *s = c->slot;
+
+	if (!s || p->state == PARENT_STOPPING)
+		return;
+	if (s->replaced == c) {
+		s->replaced = NULL;
+		return;
+	}
+	s->child = NULL;
+	if (p->state == PARENT_STARTING) {
+		parent_give_up(p);
+		return;
+	}
+	if (p->reload.phase == RELOAD_LOADING)
+		reload_failed(p, "a worker died while it loaded the configuration");
+	if (loop_now_ms() - c->born_ms >= YOUNG_MS)
+		s->delay_ms = 0;
+	timer_set(&s->respawn, s->delay_ms);
+	s->delay_ms = MIN(MAX(s->delay_ms * 2, (uint64_t)DELAY_FIRST_MS), (uint64_t)DELAY_MAX_MS);
+}
+
+static void died(struct parent *p, struct child *c, int status)
+{
+	char name[32];
+
+	role_name(c, name, sizeof name);
+	if (WIFSIGNALED(status))
+		log_error("%s (pid %d) was ended by signal %d (%s)", name, (int)c->pid, WTERMSIG(status),
+			  strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) != 0 || !c->expected)
+		log_error("%s (pid %d) ended with status %d", name, (int)c->pid, WEXITSTATUS(status));
+	else
+		log_info("%s (pid %d) has ended", name, (int)c->pid);
+	list_del(&c->node);
+	msg_close(&c->channel);
+	if (c->column >= 0)
+		count_clear_column(p->count, (unsigned)c->column);
+	if (c == p->reload.trial) {
+		p->reload.trial = NULL;
+		reload_failed(p, "the process that tried the configuration died");
+	} else if (c->role == MSG_WORKER) {
+		worker_died(p, c);
+	}
+	loop_bury(&c->grave, bury);
+	parent_child_gone(p);
+}
+
+void child_reap(struct parent *p)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		list_for_each_safe(n, tmp, &p->children) {
+			struct child *c = list_entry(n, struct child, node);
+
+			if (c->pid == pid) {
+				died(p, c, status);
+				break;
+			}
+		}
+}

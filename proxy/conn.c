@@ -1,0 +1,182 @@
+#include "proxy/conn.h"
+#include "core/log.h"
+#include "h1/h1s.h"
+#include "proxy/route.h"
+#include "tls/tls.h"
+
+/* For a client to read our last words before the close. */
+enum { PARTING_MS = 2000 };
+
+static struct site *site_of(const struct conn *c)
+{
+	return c->door->last ? c->door->last : site_current();
+}
+
+static void conn_end(struct conn *c)
+{
+	timer_stop(&c->timer);
+	if (c->stream)
+		stream_close(c->stream);
+	if (c->tls)
+		tls_listener_put(c->tls);
+	c->ended(c);
+	free(c);
+}
+
+/* ---- host of the protocol's connection ---- */
+
+static struct conn *conn_of(struct host *h)
+{
+	return container_of(h, struct conn, host);
+}
+
+static const struct limits *limits(struct host *h)
+{
+	return site_limits(site_of(conn_of(h)), &conn_of(h)->facts);
+}
+
+static const struct timeouts *timeouts(struct host *h)
+{
+	return site_timeouts(site_of(conn_of(h)), &conn_of(h)->facts);
+}
+
+static void begin(struct host *h, struct exchange *x)
+{
+	route_begin(x, site_of(conn_of(h)), &conn_of(h)->facts);
+}
+
+static void closed(struct host *h, enum err why)
+{
+	struct conn *c = conn_of(h);
+
+	if (why != ERR_OK)
+		log_info("%s: %s", c->facts.peer_host, err_text(why));
+	c->h1 = NULL;
+	conn_end(c);
+}
+
+static bool is_draining(struct host *h)
+{
+	return conn_of(h)->door->draining;
+}
+
+static const struct host_ops host_ops = { limits, timeouts, begin, closed, is_draining };
+
+/* ---- plain HTTP on a TLS port ---- */
+
+/* What still comes is read, so that the close is orderly and the client gets to read the answer. */
+static void part(struct stream *s)
+{
+	ssize_t r = stream_read(s, loop_scratch(), LOOP_SCRATCH_BYTES);
+
+	if (r == 0 || (r < 0 && r != -ERR_AGAIN))
+		conn_end(s->owner);
+}
+
+static void parted(struct timer *t)
+{
+	conn_end(container_of(t, struct conn, timer));
+}
+
+static void answer_plain(struct conn *c)
+{
+	struct str answer = route_plain_on_tls();
+
+	log_info("%s: %s", c->facts.peer_host, err_text(ERR_HTTP_ON_TLS));
+	if (stream_write(c->stream, answer.p, answer.n) != (ssize_t)answer.n) {
+		conn_end(c);
+		return;
+	}
+	stream_shutdown(c->stream);
+	timer_stop(&c->timer);
+	timer_init(&c->timer, parted);
+	timer_set(&c->timer, PARTING_MS);
+	stream_own(c->stream, c, part);
+	stream_want(c->stream, STREAM_IN);
+}
+
+/* ---- until the protocol is known ---- */
+
+/* By what was agreed on, or what the first bytes are: only HTTP/1 so far. */
+static void open_protocol(struct conn *c)
+{
+	struct stream *s = c->stream;
+
+	timer_stop(&c->timer);
+	c->stream = NULL;
+	c->h1 = h1s_open(s, &c->host);
+}
+
+static void timed_out(struct timer *t)
+{
+	struct conn *c = container_of(t, struct conn, timer);
+
+	log_info("%s: %s", c->facts.peer_host, err_text(ERR_HANDSHAKE_TIMEOUT));
+	conn_end(c);
+}
+
+static void shaken(struct stream *s, enum err e, const char *why)
+{
+	struct conn *c = s->owner;
+	const struct tls_facts *f;
+
+	if (e == ERR_HTTP_ON_TLS) {
+		answer_plain(c);
+	} else if (e != ERR_OK) {
+		log_info("%s: TLS handshake: %s", c->facts.peer_host, why ? why : err_text(e));
+		conn_end(c);
+	} else {
+		f = tls_stream_facts(s);
+		c->facts.sni = f->sni;
+		c->facts.tls_version = (uint16_t)f->version;
+		open_protocol(c);
+	}
+}
+
+/* During the handshake the stream is TLS's own business. */
+static void not_ready(struct stream *s)
+{
+	(void)s;
+}
+
+struct conn *conn_new(struct stream *s, struct door *d, void (*ended)(struct conn *c))
+{
+	struct conn *c = base_zalloc(sizeof *c);
+
+	c->host.ops = &host_ops;
+	c->door = d;
+	c->ended = ended;
+	c->stream = s;
+	timer_init(&c->timer, timed_out);
+	stream_own(s, c, not_ready);
+	return c;
+}
+
+void conn_begin(struct conn *c)
+{
+	struct site_listener *l = site_listener(site_of(c), c->facts.listener);
+
+	if (!l || !site_listener_is_tls(l)) {
+		open_protocol(c);
+		return;
+	}
+	c->facts.tls = true;
+	c->tls = tls_listener_get(site_listener_tls(l));
+	timer_set(&c->timer, site_timeouts(site_of(c), &c->facts)->handshake_ms);
+	tls_accept(c->stream, c->tls, shaken);
+}
+
+void conn_drain(struct conn *c)
+{
+	/* one that still shakes hands will be told by is_draining */
+	if (c->h1)
+		h1s_drain(c->h1);
+}
+
+void conn_cut(struct conn *c)
+{
+	if (c->h1)
+		h1s_abort(c->h1, ERR_DRAIN);
+	else
+		conn_end(c);
+}

@@ -1,0 +1,57 @@
+/*
+ * conn.h - one client connection, from the accepted stream to the protocol that takes it over, and as that
+ * protocol's host afterwards.
+ *
+ * Shakes hands, looks at what was agreed, opens the protocol's connection; answers plain HTTP on a TLS port;
+ * tells each exchange where it came in. Knows site, route, TLS and the protocols; not listening sockets,
+ * counters, balance. Made by accept, which it tells of its end.
+ */
+#pragma once
+
+#include "core/host.h"
+#include "core/stream.h"
+#include "core/timer.h"
+#include "proxy/site.h"
+
+struct accept;
+struct tls_listener;
+struct h1s;
+
+/*
+ * A listener of the configuration, by name. It outlives the configuration that named it as long as there are
+ * connections that came in by it.
+ */
+struct door {
+	struct list node;    /* accept.doors */
+	struct list conns;
+	struct accept *accept;
+	struct site *last;   /* the last site that had it; NULL: the current one has */
+	unsigned rows;       /* of listening sockets that lead here */
+	uint64_t generation; /* accept's: the newest that has such a row */
+	bool draining;       /* its connections are to end */
+	struct str name;
+	char bytes[];
+};
+
+struct conn {
+	struct host host;
+	struct list node;       /* door.conns */
+	struct list all_node;   /* accept.conns */
+	struct door *door;
+	void (*ended)(struct conn *c);
+	struct stream *stream;  /* ours until the protocol's connection has it */
+	struct h1s *h1;
+	struct tls_listener *tls;
+	struct timer timer;
+	uint64_t address_hash;  /* accept's; 0: its address is not counted */
+	struct site_conn facts;
+};
+
+/* Takes over s. The caller fills facts and links it. `ended` unlinks; the memory goes right after it. */
+struct conn *conn_new(struct stream *s, struct door *d, void (*ended)(struct conn *c)) MUST_USE;
+/* Begins to serve it. */
+void conn_begin(struct conn *c);
+/* Ends after what is in progress; a connection without a request yet gets one answered. */
+void conn_drain(struct conn *c);
+/* Ends now. */
+void conn_cut(struct conn *c);

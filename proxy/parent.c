@@ -1,0 +1,307 @@
+#include "proxy/parent.h"
+#include "proxy/child.h"
+#include "proxy/listen.h"
+#include "proxy/logs.h"
+#include "proxy/reload.h"
+#include "proxy/tickets.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum {
+	PING_MS = 5000,
+	GRACE_MS = 2000, /* for workers to end after the time for it is over */
+};
+
+static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGCHLD };
+
+/* ---- telling ---- */
+
+/* In the log each line stands for itself; all get the same prefix, so carets stay under what they mean. */
+static void tell_log(const struct conf_report *r)
+{
+	char *text = NULL, *line, *next;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+
+	if (!f)
+		return;
+	conf_report_print(r, CONF_WARNING, f);
+	fclose(f);
+	for (line = text; line && *line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		log_line(r->counts[CONF_ERROR] ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "%s", line);
+	}
+	free(text);
+}
+
+void parent_tell(struct parent *p, const struct conf_report *r)
+{
+	if (p->state == PARENT_STARTING)
+		conf_report_print(r, CONF_WARNING, stderr);
+	else
+		tell_log(r);
+}
+
+/* ---- start ---- */
+
+static void write_pid_file(const struct parent *p)
+{
+	struct str path = p->current.conf->global.pid_file;
+	char name[PATH_MAX];
+	FILE *f;
+
+	if (!path.n)
+		return;
+	snprintf(name, sizeof name, "%.*s", STR_ARG(path));
+	f = fopen(name, "we");
+	if (!f || fprintf(f, "%d\n", (int)getpid()) < 0)
+		log_warn("cannot write the pid file %s: %s", name, strerror(errno));
+	if (f)
+		fclose(f);
+}
+
+static void remove_pid_file(const struct parent *p)
+{
+	struct str path = p->current.generation ? p->current.conf->global.pid_file : STR_NONE;
+	char name[PATH_MAX];
+
+	snprintf(name, sizeof name, "%.*s", STR_ARG(path));
+	if (path.n)
+		unlink(name);
+}
+
+void parent_started(struct parent *p)
+{
+	const struct config *conf = p->current.conf;
+	char names[512];
+	size_t n = 0;
+
+	p->state = PARENT_SERVING;
+	names[0] = 0;
+	for (size_t i = 0; i < conf->nlisteners && n < sizeof names; i++)
+		n += (size_t)snprintf(names + n, sizeof names - n, "%s%.*s", i ? ", " : "",
+				      STR_ARG(conf->listeners[i]->name));
+	write_pid_file(p);
+	log_note("serving %zu vhost%s on %s, %u worker%s as %s", conf->nvhosts, conf->nvhosts == 1 ? "" : "s",
+		 names, p->nslots, p->nslots == 1 ? "" : "s", p->current.user.name);
+	if (p->options->greeting) {
+		puts(p->options->greeting);
+		fflush(stdout);
+	}
+	if (p->reload.again)
+		reload_start(p);
+}
+
+/* ---- stop ---- */
+
+static void end_all(struct timer *t)
+{
+	struct parent *p = container_of(t, struct parent, stop_timer);
+
+	list_for_each(n, &p->children)
+		child_kill(list_entry(n, struct child, node));
+}
+
+static void stop(struct parent *p, uint64_t after_ms)
+{
+	bool first = p->state != PARENT_STOPPING;
+
+	p->state = PARENT_STOPPING;
+	if (first)
+		reload_abort(p);
+	for (unsigned i = 0; i < p->nslots; i++)
+		timer_stop(&p->slots[i].respawn);
+	list_for_each(n, &p->children) {
+		struct child *c = list_entry(n, struct child, node);
+
+		if (c->role == MSG_WORKER)
+			child_drain(c, after_ms);
+	}
+	timer_set(&p->stop_timer, after_ms + GRACE_MS);
+	parent_child_gone(p);
+}
+
+void parent_give_up(struct parent *p)
+{
+	if (p->state == PARENT_STOPPING)
+		return;
+	p->exit_status = EXIT_FAILURE;
+	stop(p, 0);
+}
+
+void parent_child_gone(struct parent *p)
+{
+	if (p->state == PARENT_STOPPING && list_empty(&p->children))
+		loop_stop();
+}
+
+/* ---- signals ---- */
+
+/* The second time, and while starting, at once. */
+static void terminate(struct parent *p)
+{
+	uint64_t after_ms = p->state == PARENT_SERVING ? p->current.conf->global.timeouts.drain_ms : 0;
+
+	log_note("stopping: requests in progress get %llu ms (timeouts.drain)",
+		 (unsigned long long)after_ms);
+	stop(p, after_ms);
+}
+
+static void on_signal(struct parent *p, uint32_t signal)
+{
+	switch (signal) {
+	case SIGCHLD:
+		child_reap(p);
+		break;
+	case SIGHUP:
+		if (p->state == PARENT_STARTING) {
+			p->reload.again = true;
+		} else if (p->state == PARENT_SERVING) {
+			log_note("reload: reading the configuration");
+			reload_start(p);
+		}
+		break;
+	case SIGUSR1:
+		if (p->state == PARENT_SERVING) {
+			logs_reopen(p);
+			log_note("log files are opened anew");
+		}
+		break;
+	case SIGTERM:
+		terminate(p);
+		break;
+	case SIGINT:
+		log_note("stopping at once");
+		stop(p, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+static void read_signals(struct work *w)
+{
+	struct parent *p = container_of(w, struct parent, signals_work);
+	struct signalfd_siginfo info;
+
+	while (read(p->signals.fd, &info, sizeof info) == sizeof info)
+		on_signal(p, info.ssi_signo);
+}
+
+static void signals_ready(struct event *ev, uint32_t bits)
+{
+	(void)bits;
+	loop_post(&container_of(ev, struct parent, signals)->signals_work);
+}
+
+static bool open_signals(struct parent *p)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&set, signals[i]);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	work_init(&p->signals_work, read_signals);
+	p->signals = (struct event){ signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), signals_ready };
+	return p->signals.fd >= 0 && loop_add(&p->signals, EPOLLIN) == 0;
+}
+
+/* ---- the whole ---- */
+
+static void ping(struct timer *t)
+{
+	struct parent *p = container_of(t, struct parent, ping_timer);
+
+	child_ping(p);
+	timer_set(t, PING_MS);
+}
+
+/* A connection costs a descriptor, often two. */
+static void raise_fd_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+			log_warn("cannot raise the limit of open files: %s", strerror(errno));
+	}
+}
+
+/* Descriptors 0 to 2 may be closed: nothing else must get their numbers. */
+static bool open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+	return fd >= 0;
+}
+
+static bool open_parent(struct parent *p)
+{
+	if (!open_standard() || loop_open() < 0)
+		return false;
+	list_init(&p->children);
+	list_init(&p->sockets);
+	list_init(&p->logs);
+	timer_init(&p->stop_timer, end_all);
+	timer_init(&p->ping_timer, ping);
+	p->slots = base_zalloc(PARENT_SLOTS_MAX * sizeof *p->slots);
+	p->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* by descriptor: a package upgrade puts another file there, and versions must not mix */
+	p->exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	p->count = count_make();
+	return p->null >= 0 && p->exe >= 0 && p->count && open_signals(p);
+}
+
+static void close_parent(struct parent *p)
+{
+	timer_stop(&p->ping_timer);
+	timer_stop(&p->stop_timer);
+	tickets_stop(p);
+	remove_pid_file(p);
+	reload_conf_fini(&p->current);
+	listen_close_unused(p);
+	logs_close(p);
+	work_cancel(&p->signals_work);
+	loop_del(&p->signals);
+	close(p->signals.fd);
+	close(p->exe);
+	close(p->null);
+	count_free(p->count);
+	free(p->slots);
+	loop_close();
+}
+
+int parent_run(const struct parent_options *o)
+{
+	struct parent p = { .options = o };
+
+	log_open(STDERR_FILENO, o->log_level, "parent");
+	raise_fd_limit();
+	if (!open_parent(&p)) {
+		fprintf(stderr, "gatehouse: cannot start: %s\n", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	tickets_start(&p);
+	timer_set(&p.ping_timer, PING_MS);
+	reload_start(&p);
+	/* an error in the configuration has ended it already */
+	if (p.state != PARENT_STOPPING || !list_empty(&p.children))
+		loop_run();
+	if (p.exit_status == 0)
+		log_note("stopped");
+	close_parent(&p);
+	return p.exit_status;
+}

@@ -1,0 +1,153 @@
+/*
+ * parent.h - the parent process: reads configurations, owns what outlives them, keeps workers running.
+ *
+ * It parses nothing that came from the network. main calls parent_run; the rest is shared by its files:
+ *	parent.c   start, signals, stop
+ *	reload.c   from a configuration on disk to one that is served, in two phases
+ *	listen.c   listening sockets, and which listener their connections belong to
+ *	child.c    starting, supervising and ending processes
+ *	logs.c     log files
+ *	tickets.c  session ticket keys
+ */
+#pragma once
+
+#include "conf/bundle.h"
+#include "core/log.h"
+#include "core/msg.h"
+#include "core/target.h"
+#include "proxy/count.h"
+#include "proxy/privilege.h"
+#include "tls/tls.h"
+
+struct parent_options {
+	const char *path;          /* of the configuration */
+	struct conf_source source; /* instead of a path, when that is NULL: one that is made up */
+	bool as_caller;            /* also as root: workers run as whoever started the parent */
+	const char *greeting;      /* a line for standard output once requests are served; NULL: none */
+	enum log_level log_level;
+};
+
+/* Runs until it is told to stop. Returns the exit status. */
+int parent_run(const struct parent_options *o);
+
+/* ---- shared by the parent's files ---- */
+
+struct parent;
+
+/* A listening socket. Its number is never used again, and workers know it by that. */
+struct parent_socket {
+	struct list node; /* parent.sockets, by id */
+	uint32_t id;
+	int fd;
+	struct addr addr;
+	char name[ADDR_TEXT_BYTES];
+};
+
+/* Connections on `socket` with this local address belong to `listener`. */
+struct parent_row {
+	struct parent_socket *socket;
+	struct addr addr;
+	const struct conf_listener *listener;
+	bool optional; /* the IPv6 half of a listener on all addresses: not every machine has it */
+};
+
+/* A configuration with all that the parent made for it. */
+struct parent_conf {
+	uint64_t generation; /* 0: none */
+	int bundle;          /* sealed memory file */
+	struct config *conf;
+	struct parent_row *rows;
+	size_t nrows, cap;
+	struct priv_user user;
+};
+
+/* A file that workers write to: opened here, by its path, over reloads. */
+struct parent_log {
+	struct list node;
+	int fd;
+	char path[];
+};
+
+struct child {
+	struct list node; /* parent.children */
+	struct parent *parent;
+	struct parent_slot *slot; /* NULL: the trial, or a worker that only drains */
+	struct msg_channel channel;
+	struct grave grave;
+	pid_t pid;
+	enum msg_role role;
+	unsigned index;           /* of a worker */
+	int column;               /* in the counters; -1: none */
+	uint64_t born_ms;
+	uint64_t loading;         /* generation last sent, not yet answered */
+	uint64_t loaded, committed;
+	uint32_t last_socket;     /* highest id it was sent */
+	unsigned unanswered;      /* STATUS messages */
+	struct priv_user user;    /* whom it was started as */
+	bool expected;            /* that it ends */
+};
+
+/* A place for a worker. */
+struct parent_slot {
+	struct parent *parent;
+	struct child *child;     /* NULL while it waits to be started again */
+	struct child *replaced;  /* serves until `child` does */
+	struct timer respawn;
+	uint64_t delay_ms;
+};
+
+enum reload_phase {
+	RELOAD_IDLE,
+	RELOAD_TRIAL,   /* a trial process loads it */
+	RELOAD_LOADING, /* all workers load it */
+};
+
+struct reload {
+	enum reload_phase phase;
+	struct parent_conf next;
+	struct child *trial;
+	struct timer deadline;
+	bool again; /* asked for meanwhile */
+};
+
+enum parent_state { PARENT_STARTING, PARENT_SERVING, PARENT_STOPPING };
+
+enum { PARENT_SLOTS_MAX = COUNT_COLUMNS / 2 };
+
+struct parent {
+	const struct parent_options *options;
+	enum parent_state state;
+	int exit_status;
+	int exe, null;             /* this program; /dev/null */
+	struct event signals;
+	struct work signals_work;
+	struct count *count;
+	struct parent_conf current;
+	struct reload reload;
+	uint64_t generations;      /* given out */
+	struct list children;
+	struct parent_slot *slots; /* PARENT_SLOTS_MAX of them, nslots in use */
+	unsigned nslots;
+	struct list sockets;
+	uint32_t socket_ids;
+	struct list logs;
+	struct parent_log *error_log; /* NULL: standard error */
+	struct tls_ticket_key tickets[TLS_TICKET_KEYS];
+	size_t ntickets;
+	struct timer ticket_timer, ping_timer, stop_timer;
+};
+
+/* Says what is in the report: on standard error at the start, later in the log. */
+void parent_tell(struct parent *p, const struct conf_report *r);
+/* All workers serve the current configuration for the first time. */
+void parent_started(struct parent *p);
+/* Cannot start: ends with status 1. */
+void parent_give_up(struct parent *p);
+/* A child has been reaped. */
+void parent_child_gone(struct parent *p);
+
+/* What a parent takes from its children, by type (handlers.c). */
+#define X(NAME, name, from, to, min, max, fds) msg_handler parent_on_##name;
+MSG_UP_TABLE(X)
+#undef X
+extern const struct msg_handlers handlers_parent;

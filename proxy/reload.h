@@ -1,0 +1,22 @@
+/*
+ * reload.h - from a configuration on disk to the one that is served, in two phases. Part of the parent.
+ */
+#pragma once
+
+#include "proxy/parent.h"
+
+/* Reads the configuration and begins. What goes wrong is told, and at the first start ends the parent. */
+void reload_start(struct parent *p);
+/* Forgets what is under way. */
+void reload_abort(struct parent *p);
+
+/* ---- what children report ---- */
+
+void reload_trial_ready(struct parent *p);
+/* One has loaded the next configuration: perhaps they all have. */
+void reload_worker_ready(struct parent *p);
+/* One cannot load it, or died over it. */
+void reload_failed(struct parent *p, const char *text);
+
+/* Gives back all that a configuration holds. Harmless on an empty one. */
+void reload_conf_fini(struct parent_conf *c);

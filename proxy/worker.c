@@ -1,0 +1,326 @@
+#include "proxy/worker.h"
+#include "core/log.h"
+#include "core/stream.h"
+#include "proxy/accept.h"
+#include "proxy/born.h"
+#include "proxy/route.h"
+#include "tls/tls.h"
+#include "uds-upstream/up.h"
+#include <unistd.h>
+
+enum {
+	BUILD_US = 3000,     /* of one turn, for a new configuration */
+	LEAVE_MS = 1000,     /* after the cut, for the last bytes and closes */
+};
+
+struct worker {
+	struct msg_channel parent;
+	struct count *count;
+	struct accept accept;
+	struct loop_hook hook;
+
+	/* a configuration that is loaded, or being built, and not yet served */
+	struct site *next;
+	uint64_t next_generation;
+	struct work build;
+
+	bool leaving;
+	struct timer cut;    /* the time for what is in progress is over */
+	struct timer leave;  /* so is the time for everything */
+};
+
+static struct worker *worker_of(struct msg_channel *c)
+{
+	return container_of(c, struct worker, parent);
+}
+
+/* ---- loading ---- */
+
+static void forget_next(struct worker *w)
+{
+	work_cancel(&w->build);
+	accept_abort(&w->accept, w->next_generation);
+	if (w->next)
+		site_put(w->next);
+	w->next = NULL;
+	w->next_generation = 0;
+}
+
+static void build(struct work *work)
+{
+	struct worker *w = container_of(work, struct worker, build);
+	struct msg_generation m = { w->next_generation };
+	char why[1024];
+
+	switch (site_build(w->next, BUILD_US, why, sizeof why)) {
+	case 0:
+		loop_post_next(&w->build);
+		break;
+	case 1:
+		msg_send(&w->parent, MSG_READY, &m, sizeof m, -1);
+		break;
+	default:
+		born_failed(&w->parent, w->next_generation, str_from_c(why));
+		forget_next(w);
+	}
+}
+
+bool worker_on_load(struct msg_channel *c, struct msg_in *m)
+{
+	struct worker *w = worker_of(c);
+	const struct msg_generation *g = m->data;
+	struct config *conf;
+
+	if (!w->count)
+		return false;
+	if (w->next)
+		forget_next(w);
+	conf = born_load(c, g->generation, m->fd);
+	if (conf) {
+		w->next = site_open(conf);
+		w->next_generation = g->generation;
+		loop_post_next(&w->build);
+	}
+	return true;
+}
+
+bool worker_on_commit(struct msg_channel *c, struct msg_in *m)
+{
+	struct worker *w = worker_of(c);
+	const struct msg_generation *g = m->data;
+	struct site *s = w->next;
+
+	if (!s || g->generation != w->next_generation || work_is_posted(&w->build))
+		return false;
+	w->next = NULL;
+	w->next_generation = 0;
+	slab_set_budget(site_config(s)->global.limits.memory_bytes);
+	accept_commit(&w->accept, g->generation, s);
+	return true;
+}
+
+bool worker_on_abort(struct msg_channel *c, struct msg_in *m)
+{
+	struct worker *w = worker_of(c);
+	const struct msg_generation *g = m->data;
+
+	if (g->generation == w->next_generation)
+		forget_next(w);
+	return true;
+}
+
+/* ---- what comes with it ---- */
+
+bool worker_on_hello(struct msg_channel *c, struct msg_in *m)
+{
+	struct worker *w = worker_of(c);
+	const struct msg_hello *hello = m->data;
+	char role[32];
+
+	if (w->count || hello->log_level > LOG_LEVEL_DEBUG)
+		return false;
+	snprintf(role, sizeof role, "worker %u", hello->index);
+	log_open(STDERR_FILENO, (enum log_level)hello->log_level, role);
+	w->count = count_open(m->fd, hello->column);
+	accept_init(&w->accept, w->count);
+	return w->count != NULL;
+}
+
+bool worker_on_listener(struct msg_channel *c, struct msg_in *m)
+{
+	struct worker *w = worker_of(c);
+	const struct msg_listener *l = m->data;
+
+	return w->count && accept_add_socket(&w->accept, l->id, msg_take_fd(m));
+}
+
+bool worker_on_listener_gone(struct msg_channel *c, struct msg_in *m)
+{
+	const struct msg_listener *l = m->data;
+
+	/* a worker that drains has none left */
+	return worker_of(c)->leaving || accept_remove_socket(&worker_of(c)->accept, l->id);
+}
+
+bool worker_on_address(struct msg_channel *c, struct msg_in *m)
+{
+	struct worker *w = worker_of(c);
+	const struct msg_address *a = m->data;
+	struct str name = str_of((const char *)m->data + sizeof *a, m->n - sizeof *a);
+
+	return w->leaving || (w->count && accept_add_row(&w->accept, a, name));
+}
+
+bool worker_on_tickets(struct msg_channel *c, struct msg_in *m)
+{
+	(void)c;
+	if (m->n % sizeof(struct tls_ticket_key))
+		return false;
+	tls_set_tickets(m->data, m->n / sizeof(struct tls_ticket_key));
+	return true;
+}
+
+/* Standard error is where the log goes, and what a library or a sanitizer may have to say. */
+static bool set_error_log(int fd)
+{
+	bool ok = dup2(fd, STDERR_FILENO) >= 0;
+
+	if (ok)
+		log_set_fd(STDERR_FILENO);
+	return ok;
+}
+
+bool worker_on_logfile(struct msg_channel *c, struct msg_in *m)
+{
+	struct worker *w = worker_of(c);
+	const struct msg_logfile *l = m->data;
+	struct site *s = w->next_generation == l->generation ? w->next : site_current();
+
+	if (l->index == MSG_LOG_ERROR)
+		return set_error_log(m->fd);
+	if (!s || l->index >= site_config(s)->nlogs)
+		return false;
+	site_set_log(s, l->index, msg_take_fd(m));
+	return true;
+}
+
+bool worker_on_status(struct msg_channel *c, struct msg_in *m)
+{
+	struct worker *w = worker_of(c);
+	struct msg_counts counts = {
+		.generation = w->accept.generation,
+		.connections = w->accept.nconns,
+		.exchanges = x_count(),
+		.streams = stream_count(),
+		.upstreams = up_count(),
+		.slabs = slab_count(),
+		.accepted = w->accept.taken,
+		.log_dropped = log_dropped(),
+	};
+
+	(void)m;
+	msg_send(c, MSG_COUNTS, &counts, sizeof counts, -1);
+	return true;
+}
+
+/* ---- leaving ---- */
+
+static bool is_idle(const struct worker *w)
+{
+	return w->accept.nconns == 0 && x_count() == 0 && stream_count() == 0;
+}
+
+/* Upstream connections come back to their pool as the last exchanges end. */
+static void at_turn_end(struct loop_hook *h)
+{
+	struct worker *w = container_of(h, struct worker, hook);
+
+	if (!w->leaving)
+		return;
+	if (w->accept.nconns == 0 && x_count() == 0)
+		up_drain();
+	if (is_idle(w))
+		loop_stop();
+}
+
+static void give_up(struct timer *t)
+{
+	(void)t;
+	loop_stop();
+}
+
+static void cut(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, cut);
+
+	if (w->accept.nconns)
+		log_note("%zu connections are cut (timeouts.drain)", w->accept.nconns);
+	accept_cut(&w->accept);
+	up_drain();
+	timer_set(&w->leave, LEAVE_MS);
+}
+
+/* The second time it may only be sooner. */
+static void leave(struct worker *w, uint64_t after_ms)
+{
+	if (!w->leaving) {
+		w->leaving = true;
+		forget_next(w);
+		accept_drain(&w->accept);
+		up_drain();
+	}
+	timer_stop(&w->cut);
+	timer_init(&w->cut, cut);
+	timer_set(&w->cut, after_ms);
+}
+
+bool worker_on_drain(struct msg_channel *c, struct msg_in *m)
+{
+	const struct msg_drain *d = m->data;
+
+	if (!worker_of(c)->count)
+		return false;
+	leave(worker_of(c), d->after_ms);
+	return true;
+}
+
+/* Without a parent there are no new configurations, and no other workers: finish and go. */
+static void parent_ended(struct msg_channel *c, const char *why)
+{
+	struct worker *w = worker_of(c);
+
+	if (why)
+		log_error("the parent is not understood: %s", why);
+	if (w->leaving)
+		return;
+	if (!site_current()) {
+		loop_stop();
+		return;
+	}
+	log_warn("the parent is gone: finishing");
+	leave(w, site_config(site_current())->global.timeouts.drain_ms);
+}
+
+/* ---- the whole ---- */
+
+/* Everything given back, so that a leak shows; but only what is idle can be. */
+static int end(struct worker *w)
+{
+	bool idle;
+
+	site_swap(NULL);
+	up_drain();
+	loop_turn(0);
+	log_note("exit: live exchanges=%zu streams=%zu slabs=%zu", x_count(), stream_count(), slab_count());
+	idle = is_idle(w);
+	if (!idle)
+		return EXIT_SUCCESS;
+	timer_stop(&w->cut);
+	timer_stop(&w->leave);
+	loop_hook_del(&w->hook);
+	msg_close(&w->parent);
+	if (w->count) {
+		accept_fini(&w->accept);
+		count_free(w->count);
+	}
+	tls_fini();
+	loop_close();
+	arena_drop_spares();
+	slab_drop_spares();
+	return EXIT_SUCCESS;
+}
+
+int worker_run(void)
+{
+	struct worker w = { 0 };
+
+	if (!born_begin(&w.parent, MSG_WORKER, &handlers_worker, parent_ended))
+		return EXIT_FAILURE;
+	work_init(&w.build, build);
+	timer_init(&w.cut, cut);
+	timer_init(&w.leave, give_up);
+	loop_hook_add(&w.hook, at_turn_end);
+	route_init();
+	loop_run();
+	return end(&w);
+}
