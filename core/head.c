@@ -1,6 +1,6 @@
 #include "core/head.h"
 
-/* The n bytes at p, 2 <= n <= 8, as a word: its halves overlap where they must. For a constant n, two loads. */
+/* The n bytes at p, 2 <= n <= 8, as a word whose halves may overlap: two loads for a constant n. */
 static inline uint64_t load(const char *p, size_t n)
 {
 	uint64_t both = 0;
@@ -21,7 +21,7 @@ static inline uint64_t load(const char *p, size_t n)
 	return low2 | (uint64_t)high2 << 32;
 }
 
-/* Is this name that row's, which is n long and in lower case? Both n and the row are constant where it is called. */
+/* Is this name, n bytes long, that row's? Where it is called, n and the row are constants. */
 static inline bool is_row(const char *name, const char *row, size_t n)
 {
 	if (n <= 8)

@@ -209,19 +209,17 @@ enum err dial_start(struct dial *d, const struct addr *to, uint64_t timeout_ms,
 		    void (*done)(struct dial *d, enum err e))
 {
 	const int on = 1;
-	bool is_tcp = to->sa.sa_family != AF_UNIX;
 	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int e = 0;
 
 	*d = (struct dial){ .done = done };
 	if (fd < 0)
 		return failed(d, errno);
-	if (is_tcp) /* what leaves is gathered already; to wait for more (RFC 896) would only delay it */
+	/* What leaves is gathered already: to wait for more (RFC 896) would only delay it. */
+	if (to->sa.sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (connect(fd, &to->sa, to->len) < 0)
 		e = errno;
-	else if (is_tcp && is_connected_to_itself(fd))
-		e = ECONNREFUSED;
 	if (e && e != EINPROGRESS) {
 		close(fd);
 		return failed(d, e);

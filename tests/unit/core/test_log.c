@@ -164,13 +164,21 @@ static void test_a_long_role_is_cut(void **state)
 
 static void test_errno_is_kept(void **state)
 {
+	uint64_t before = log_dropped();
+	int fd;
+
 	(void)state;
 	errno = EXDEV;
 	log_note("x");
 	assert_int_equal(errno, EXDEV);
-	log_set_fd(9999);
-	log_note("x");
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	log_set_fd(fd);
+	errno = EXDEV;
+	log_note("this cannot be written");
 	assert_int_equal(errno, EXDEV);
+	assert_int_equal(log_dropped(), before + 1);
+	close(fd);
 }
 
 static void fill_pipe(void)
