@@ -1,6 +1,8 @@
 #include "tls/priv.h"
+#include <linux/sock_diag.h>
 #include <openssl/err.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 
 /* ---- ciphertext in ---- */
 
@@ -8,7 +10,7 @@
  */
 static bool refill(struct tls_conn *c)
 {
-	struct iovec v = {tls_w->in, MIN(c->recv_max, (size_t)TLS_IN_BYTES)};
+	struct iovec v = { tls_w->in, MIN(c->recv_max, (size_t)TLS_IN_BYTES) };
 	ssize_t n;
 
 	if (c->sock_end != ERR_OK || !(c->s->sock & STREAM_IN) || v.iov_len == 0)
@@ -116,7 +118,7 @@ static void fail_writing(struct tls_conn *c, enum err e)
 
 static void send_shared(struct tls_conn *c)
 {
-	struct iovec v = {tls_w->out, tls_w->out_n};
+	struct iovec v = { tls_w->out, tls_w->out_n };
 	size_t sent = 0;
 
 	tls_w->out_n = 0;
@@ -127,13 +129,32 @@ static void send_shared(struct tls_conn *c)
 
 		tls_w->stats.sends++;
 		if (n < 0 && n != -ERR_AGAIN) {
-			fail_writing(c, (enum err) - n);
+			fail_writing(c, (enum err)(-n));
 			return;
 		}
 		sent = n < 0 ? 0 : (size_t)n;
 	}
-	c->is_slow = sent < v.iov_len;
+	c->room -= (uint32_t)MIN(sent, (size_t)c->room);
 	buf_put(&c->out, tls_w->out + sent, v.iov_len - sent);
+}
+
+/*
+ * The kernel is asked only when what it said last, less what was sent since, is not enough: from then on it
+ * can only have more. It counts a little more than the bytes we give it.
+ */
+size_t tls_conn_room(struct tls_conn *c, size_t want)
+{
+	uint32_t m[SK_MEMINFO_VARS];
+	socklen_t len = sizeof m;
+
+	if (c->room >= want)
+		return c->room;
+	if (getsockopt(c->s->ev.fd, SOL_SOCKET, SO_MEMINFO, m, &len) < 0 ||
+	    len <= SK_MEMINFO_WMEM_QUEUED * sizeof *m)
+		return want;
+	m[SK_MEMINFO_WMEM_QUEUED] = MAX(m[SK_MEMINFO_WMEM_QUEUED], m[SK_MEMINFO_WMEM_ALLOC]);
+	c->room = m[SK_MEMINFO_SNDBUF] - MIN(m[SK_MEMINFO_WMEM_QUEUED], m[SK_MEMINFO_SNDBUF]);
+	return c->room;
 }
 
 void tls_conn_flush(struct tls_conn *c)
@@ -148,7 +169,7 @@ void tls_conn_flush(struct tls_conn *c)
 		if (n > 0)
 			buf_drop(&c->out, (size_t)n);
 		else if (n != -ERR_AGAIN)
-			fail_writing(c, n == 0 ? ERR_IO : (enum err) - n);
+			fail_writing(c, n == 0 ? ERR_IO : (enum err)(-n));
 	}
 	if (c->fin_due && buf_len(&c->out) == 0) {
 		c->fin_due = false;
@@ -185,6 +206,8 @@ void tls_conn_update(struct tls_conn *c)
 			can |= STREAM_OUT;
 		if (c->rx != ERR_OK || c->s->sock & STREAM_HUP)
 			can |= STREAM_HUP;
+		if (c->s->sock & STREAM_BROKEN || (c->rx != ERR_OK && c->rx != ERR_EOF))
+			can |= STREAM_BROKEN;
 	}
 	stream_set_can(c->s, can);
 }

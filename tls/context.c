@@ -269,6 +269,7 @@ void tls_context_apply(SSL *ssl, const struct tls_context *c)
 	SSL_clear_options(ssl, SSL_get_options(ssl) & ~c->options);
 	SSL_set_options(ssl, c->options);
 	SSL_set_verify(ssl, SSL_CTX_get_verify_mode(c->ctx), SSL_CTX_get_verify_callback(c->ctx));
+	SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(c->ctx));
 	BUG_ON(!SSL_set1_groups_list(ssl, c->groups));
 	BUG_ON(!SSL_set_min_proto_version(ssl, c->min_version));
 	BUG_ON(!SSL_set_max_proto_version(ssl, c->max_version));
@@ -276,7 +277,7 @@ void tls_context_apply(SSL *ssl, const struct tls_context *c)
 
 static void date(char out[32], const ASN1_TIME *t)
 {
-	struct tm tm = {0};
+	struct tm tm = { 0 };
 
 	ASN1_TIME_to_tm(t, &tm);
 	snprintf(out, 32, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,

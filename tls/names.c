@@ -77,7 +77,7 @@ struct tls_names *tls_names_new(const struct tls_name *names, size_t n)
 			continue; /* the first of equal names has it */
 		while (t->slots[i].index)
 			i = (i + 1) & t->mask;
-		t->slots[i] = (struct slot){.hash = hash, .index = (uint32_t)t->n + 1};
+		t->slots[i] = (struct slot){ .hash = hash, .index = (uint32_t)t->n + 1 };
 	}
 	return t;
 }

@@ -140,7 +140,8 @@ static bool check_pair(const struct tls_pair *pair, const struct tls_files *f, c
 		ERR_clear_error();
 		if (at < sk_X509_num(pair->chain))
 			snprintf(err, err_cap,
-				 "%.*s: the key in %.*s belongs to certificate %d in here; put that one first",
+				 "%.*s: the key in %.*s belongs to certificate %d in here; "
+				 "put that one first",
 				 STR_ARG(f->cert_name), STR_ARG(f->key_name), at + 2);
 		else
 			snprintf(err, err_cap,
@@ -165,7 +166,7 @@ bool tls_pair_read(struct tls_pair *pair, const struct tls_files *f, char *err, 
 	STACK_OF(X509) *pool = sk_X509_new_null();
 	bool ok;
 
-	*pair = (struct tls_pair){.chain = sk_X509_new_null()};
+	*pair = (struct tls_pair){ .chain = sk_X509_new_null() };
 	BUG_ON(!pool || !pair->chain);
 	ok = read_certificates(pair->chain, f->cert_name, f->cert, err, err_cap) &&
 	     (f->ca.n == 0 || read_certificates(pool, f->ca_name, f->ca, err, err_cap));
@@ -187,5 +188,5 @@ void tls_pair_fini(struct tls_pair *pair)
 	X509_free(pair->leaf);
 	sk_X509_pop_free(pair->chain, X509_free);
 	EVP_PKEY_free(pair->key);
-	*pair = (struct tls_pair){0};
+	*pair = (struct tls_pair){ 0 };
 }

@@ -18,6 +18,8 @@ enum {
 	/* Plaintext that one writev takes, and a little more when it can then finish. */
 	TLS_WRITE_BYTES = 64 * 1024,
 	TLS_WRITE_MORE_BYTES = 4 * 1024,
+	/* All the same when the socket is full: its ciphertext is to fit into one slab. */
+	TLS_WRITE_LAST_BYTES = SLAB_BYTES - 128,
 	/* Ciphertext of one send: the above, and what its records add. */
 	TLS_OUT_BYTES = 72 * 1024,
 	/* Smallest recv: a caller with room for a few bytes must not cost a system call for each few. */
@@ -129,6 +131,7 @@ struct tls_conn {
 	char *why;
 	struct tls_facts facts;
 	size_t recv_max;         /* what this call may read from the socket */
+	uint32_t room;           /* what the socket takes at least */
 	uint32_t burst_bytes;    /* plaintext since the last pause, up to TLS_SMALL_TOTAL_BYTES */
 	uint32_t written_ms;     /* when last something was written, on the loop's clock */
 	uint32_t records;        /* sent under this key */
@@ -141,7 +144,6 @@ struct tls_conn {
 	unsigned char first[5];  /* bytes of the connection */
 	uint16_t offered;        /* highest version in the client's hello */
 	bool has_hello;
-	bool is_slow;            /* the kernel did not take all of the last send */
 	bool has_ended;          /* our direction, by the owner */
 	bool fin_due;            /* the socket's is to follow once `out` is empty */
 	bool truncated;
@@ -154,6 +156,8 @@ void tls_conn_leave(struct tls_conn *c);
 bool tls_conn_has_input(const struct tls_conn *c);
 /* Sends what waits in c->out, and the FIN behind it. */
 void tls_conn_flush(struct tls_conn *c);
+/* How much the socket would take, or at least `want`. */
+size_t tls_conn_room(struct tls_conn *c, size_t want);
 /* Tells the stream what its owner may do now. */
 void tls_conn_update(struct tls_conn *c);
 /* Keeps one printable line, unless there is one. */

@@ -157,7 +157,7 @@ static void count_record(struct tls_conn *c)
 
 static size_t encrypt(struct tls_conn *c, const struct iovec *iov, size_t offered, size_t limit)
 {
-	struct source from = {.iov = iov};
+	struct source from = { .iov = iov };
 	size_t done = 0, k;
 
 	while (done < limit) {
@@ -175,14 +175,21 @@ static size_t encrypt(struct tls_conn *c, const struct iovec *iov, size_t offere
 }
 
 /*
- * What is encrypted and not sent is memory. A client that does not keep up gets a record at a time until the
- * kernel takes one whole again.
+ * What is encrypted and not sent is memory, so no more than the kernel will take; but something in any case,
+ * for only a socket that refused to take more tells when it can.
  */
-static size_t write_limit(const struct tls_conn *c, size_t offered)
+static size_t write_limit(struct tls_conn *c, size_t offered)
 {
-	if (c->is_slow)
-		return MIN(offered, (size_t)TLS_RECORD_BYTES);
-	return offered <= TLS_WRITE_BYTES + TLS_WRITE_MORE_BYTES ? offered : TLS_WRITE_BYTES;
+	const size_t added = TLS_OUT_BYTES - TLS_WRITE_BYTES; /* by records, at most */
+	size_t limit = offered <= TLS_WRITE_BYTES + TLS_WRITE_MORE_BYTES ? offered : TLS_WRITE_BYTES, room;
+
+	if (limit <= TLS_WRITE_LAST_BYTES)
+		return limit;
+	room = tls_conn_room(c, limit + added);
+	if (room >= limit + added)
+		return limit;
+	room = room > added ? (room - added) / TLS_RECORD_BYTES * TLS_RECORD_BYTES : 0;
+	return MAX((size_t)TLS_WRITE_LAST_BYTES, room);
 }
 
 static ssize_t tls_writev(struct stream *s, const struct iovec *iov, int n)

@@ -62,7 +62,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 			return -1;
 	}
 	params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k->hmac, sizeof k->hmac);
-	params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0);
+	params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){ "SHA256" }, 0);
 	params[2] = OSSL_PARAM_construct_end();
 	if (!EVP_MAC_CTX_set_params(mac, params) ||
 	    !EVP_CipherInit_ex(cipher, tls_w->ticket_cipher, NULL, k->aes, iv, encrypt))
@@ -78,6 +78,8 @@ void tls_ticket_setup(SSL_CTX *ctx)
 {
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(ctx, LIFETIME_S);
-	SSL_CTX_set_num_tickets(ctx, TICKETS_FIRST);
+	/* Under TLS 1.3 OpenSSL takes the option to mean tickets that name an entry of its cache; it has
+	 * none. */
+	SSL_CTX_set_num_tickets(ctx, SSL_CTX_get_options(ctx) & SSL_OP_NO_TICKET ? 0 : TICKETS_FIRST);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
 }
