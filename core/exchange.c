@@ -189,12 +189,12 @@ void x_leave(struct end *e)
 	if (leave_dismissed(e))
 		return;
 	BUG_ON(!takes_part(e));
-	if (e->side == X_DOWN) {
+	if (e->side == X_DOWN && !x->pipe[X_UP].ended) {
 		down_gone(x, ERR_GONE);
 		return;
 	}
 	BUG_ON(!x->pipe[X_DOWN].ended);
-	drop(x, X_UP);
+	drop(x, e->side);
 	finish_if_over(x);
 }
 

@@ -410,6 +410,28 @@ static void test_down_leaves_first(void **state)
 	assert_string_equal(test_end_words(&up), "abort:GONE");
 }
 
+static void test_down_leaves_in_order_and_up_takes_the_rest(void **state)
+{
+	(void)state;
+	up.hold = true;
+	request("GET");
+	x_end(&down.e);
+	loop_turn(0);
+	x_open_tunnel(&up.e);
+	x_head(&up.e, test_response(x, 101));
+	x_end(&up.e);
+	put(&down.e, 9);
+	x_end(&down.e);
+	loop_turn(0);
+	x_leave(&down.e);
+	loop_turn(0);
+	assert_int_equal(up.aborts, 0);
+	test_end_words(&up);
+	test_end_take(&up, 9);
+	assert_string_equal(test_end_words(&up), "D9 END");
+	x_leave(&up.e);
+}
+
 static void test_spent_budget_is_backpressure(void **state)
 {
 	struct buf hog;
@@ -459,6 +481,7 @@ int main(void)
 		TEST(test_tunnel_has_two_ends),
 		TEST(test_two_step_death),
 		TEST(test_down_leaves_first),
+		TEST(test_down_leaves_in_order_and_up_takes_the_rest),
 		TEST(test_spent_budget_is_backpressure),
 	};
 
