@@ -18,10 +18,17 @@ void map_init(struct map *m, struct arena *a, size_t n)
 	*m = (struct map){ .slots = arena_zalloc(a, slots * sizeof *m->slots), .mask = slots - 1 };
 }
 
-/* Where the key is, or the free slot where it would be. FNV's low bits are weak: fold the high ones in. */
+/* FNV leaves names that differ in a digit close together: spreads them. */
+static size_t spread(uint64_t hash)
+{
+	hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdu;
+	return (size_t)(hash ^ hash >> 33);
+}
+
+/* Where the key is, or the free slot where it would be. */
 static struct map_slot *look(const struct map *m, uint64_t hash, struct str key, unsigned *steps)
 {
-	size_t at = (size_t)(hash ^ hash >> 32) & m->mask;
+	size_t at = spread(hash) & m->mask;
 
 	for (;; at = (at + 1) & m->mask) {
 		struct map_slot *s = &m->slots[at];

@@ -89,7 +89,6 @@ static const struct offer {
 	struct str type, subtype;
 } offers[] = {
 	{ PAGE_HTML, { "text", 4 }, { "html", 4 } },
-	{ PAGE_HTML, { "application", 11 }, { "xhtml+xml", 9 } },
 	{ PAGE_JSON, { "application", 11 }, { "json", 4 } },
 	{ PAGE_PROBLEM, { "application", 11 }, { "problem+json", 12 } },
 	{ PAGE_TEXT, { "text", 4 }, { "plain", 5 } },
@@ -215,7 +214,7 @@ static void put_html(struct text *t, struct str s)
 	}
 }
 
-/* Within a JSON string (RFC 8259 section 7). */
+/* Within a JSON string (RFC 8259 section 7); no markup even to who takes it for HTML. */
 static void put_json(struct text *t, struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -223,7 +222,10 @@ static void put_json(struct text *t, struct str s)
 
 		if (c == '"' || c == '\\')
 			put(t, STR("\\"));
-		put(t, c >= ' ' && c < 0x7f ? str_of(&c, 1) : STR("?"));
+		if (c == '<')
+			put(t, STR("\\u003c"));
+		else
+			put(t, c >= ' ' && c < 0x7f ? str_of(&c, 1) : STR("?"));
 	}
 }
 
