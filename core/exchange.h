@@ -163,8 +163,8 @@ void x_attach(struct exchange *x, struct end *up);
  * This end has nothing more to tell or to take, in order. An up end may leave once it told END (or as a
  * page does: with the head and all its bytes told); body_up then is dead if it had not ended. A down end
  * leaves when it has taken body_down's END and told body_up's: an up end that still takes what is left of it
- * goes on and leaves when it has. Or when it gives up on reading the request: then the up end is told `abort`.
- * e->x is NULL afterwards.
+ * goes on and leaves when it has. Or when it gives up on reading the request: then the up end is told
+ * `abort`. e->x is NULL afterwards.
  */
 void x_leave(struct end *e);
 

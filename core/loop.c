@@ -56,6 +56,7 @@ static void run_graves(void)
 void loop_close(void)
 {
 	run_graves();
+	timer_close();
 	BUG_ON(W->registered || W->streams || W->x_count);
 	BUG_ON(!list_empty(&W->works) || !list_empty(&W->works_next) || !list_empty(&W->hooks));
 	close(W->ep);

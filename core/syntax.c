@@ -24,8 +24,9 @@
 	 (c) == '$' || (c) == '&' || (c) == '\'' || (c) == '(' || (c) == ')' || (c) == '*' || (c) == '+' ||  \
 	 (c) == ';' || (c) == '=')
 
-#define CLASS(c)                                                                                             \
-	((IS_TCHAR(c) ? SYNTAX_TCHAR : 0) | (IS_VALUE(c) ? SYNTAX_VALUE : 0) | (IS_TARGET(c) ? SYNTAX_TARGET : 0) |      \
+#define CLASS(c)                                                               \
+	((IS_TCHAR(c) ? SYNTAX_TCHAR : 0) | (IS_VALUE(c) ? SYNTAX_VALUE : 0) | \
+	 (IS_TARGET(c) ? SYNTAX_TARGET : 0) |                                  \
 	 (IS_REG_NAME(c) ? SYNTAX_REG_NAME : 0) | (IS_HEX(c) ? SYNTAX_HEX : 0))
 #define CLASS_4(c)  CLASS(c), CLASS((c) + 1), CLASS((c) + 2), CLASS((c) + 3)
 #define CLASS_16(c) CLASS_4(c), CLASS_4((c) + 4), CLASS_4((c) + 8), CLASS_4((c) + 12)
@@ -51,7 +52,8 @@ static bool is_reg_name(struct str s)
 	for (size_t i = 0; i < s.n; i++) {
 		if (syntax_is(s.p[i], SYNTAX_REG_NAME))
 			continue;
-		if (s.p[i] != '%' || s.n - i < 3 || !syntax_is(s.p[i + 1], SYNTAX_HEX) || !syntax_is(s.p[i + 2], SYNTAX_HEX))
+		if (s.p[i] != '%' || s.n - i < 3 || !syntax_is(s.p[i + 1], SYNTAX_HEX) ||
+		    !syntax_is(s.p[i + 2], SYNTAX_HEX))
 			return false;
 		i += 2;
 	}

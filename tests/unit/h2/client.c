@@ -208,12 +208,14 @@ static size_t word(size_t len, const struct h2_frame *f, const uint8_t *p)
 	case H2_RST_STREAM:
 		return (size_t)snprintf(out, cap, "RST:%u:%s ", f->stream, h2_code_name(h2_get32(p)));
 	case H2_GOAWAY:
-		return (size_t)snprintf(out, cap, "GOAWAY:%u:%s ", h2_get32(p), h2_code_name(h2_get32(p + 4)));
+		return (size_t)snprintf(out, cap, "GOAWAY:%u:%s ", h2_get32(p),
+					h2_code_name(h2_get32(p + 4)));
 	case H2_WINDOW_UPDATE:
 		return (size_t)snprintf(out, cap, "UPDATE:%u:%u ", f->stream, h2_get32(p));
 	case H2_SETTINGS:
 	case H2_PING:
-		return (size_t)snprintf(out, cap, "%s%s ", h2_type_name(f->type), f->flags & H2_ACK ? ":ACK" : "");
+		return (size_t)snprintf(out, cap, "%s%s ", h2_type_name(f->type),
+					f->flags & H2_ACK ? ":ACK" : "");
 	}
 	return (size_t)snprintf(out, cap, "%s:%u ", h2_type_name(f->type), f->stream);
 }

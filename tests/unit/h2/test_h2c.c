@@ -406,8 +406,8 @@ static void test_incremental_streams_share(void **state)
 	answer(0, 40000);
 	answer(1, 40000);
 	words = client_words();
-	assert_string_equal(words, "HEADERS:1 DATA:1:16384 HEADERS:3 DATA:3:16384 DATA:1:16384 DATA:1:7232:END "
-				   "DATA:3:16384 DATA:3:7232:END");
+	assert_string_equal(words, "HEADERS:1 DATA:1:16384 HEADERS:3 DATA:3:16384 DATA:1:16384 "
+				   "DATA:1:7232:END DATA:3:16384 DATA:3:7232:END");
 }
 
 /* ---- states ---- */

@@ -354,7 +354,8 @@ static void test_decoder_against_libnghttp2(void **state)
 		h = random_head(&a);
 		expected[0] = '\0';
 		head_for_each(f, h) {
-			nv[n++] = (nghttp2_nv){ (uint8_t *)(uintptr_t)f->name.p, (uint8_t *)(uintptr_t)f->value.p,
+			nv[n++] = (nghttp2_nv){ (uint8_t *)(uintptr_t)f->name.p,
+						(uint8_t *)(uintptr_t)f->value.p,
 						f->name.n, f->value.n,
 						rnd(10) ? 0 : NGHTTP2_NV_FLAG_NO_INDEX };
 			len += (size_t)snprintf(expected + len, sizeof expected - len, "%.*s: %.*s\n",
