@@ -189,7 +189,7 @@ void x_leave(struct end *e)
 	if (leave_dismissed(e))
 		return;
 	BUG_ON(!takes_part(e));
-	if (e->side == X_DOWN && !x->pipe[X_UP].ended) {
+	if (e->side == X_DOWN && !(x->pipe[X_UP].ended && x->pipe[X_DOWN].ended)) {
 		down_gone(x, ERR_GONE);
 		return;
 	}

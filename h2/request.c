@@ -78,7 +78,8 @@ static bool is_kept_in_trailers(uint16_t id)
 {
 	return !(field_flags(id) & (FIELD_NO_NOMINATE | FIELD_SECRET)) && id != FIELD_EXPECT &&
 	       id != FIELD_TE && id != FIELD_CONTENT_TYPE && id != FIELD_CONTENT_ENCODING &&
-	       id != FIELD_CONTENT_RANGE && id != FIELD_TRAILER && id != FIELD_CACHE_CONTROL && id != FIELD_MAX_FORWARDS;
+	       id != FIELD_CONTENT_RANGE && id != FIELD_TRAILER && id != FIELD_CACHE_CONTROL &&
+	       id != FIELD_MAX_FORWARDS;
 }
 
 static enum err known_field(struct h2_request *r, const struct hpack_line *l, bool *keep)
