@@ -69,7 +69,7 @@ struct conf_vhost {
 
 /* One listening socket (two for "*": one a family). Its name is the parent's key over reloads. */
 struct conf_listener {
-	struct str name;        /* "*:443", "127.0.0.1:8443", "[::1]:443", "eth0:443", "unix:/run/x": unique */
+	struct str name;        /* "*:443", "127.0.0.1:8443", "[::1]:443", "unix:/run/x": unique */
 	struct str interface;   /* address in canonical form, interface name, socket path; empty: all */
 	struct str unix_user, unix_group; /* owner of the socket file; empty: the parent's own */
 	bool is_unix;

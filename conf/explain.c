@@ -6,6 +6,7 @@
 enum place {
 	AT_PROBLEM, /* where libyaml stumbled */
 	AT_CONTEXT, /* where what it was reading began */
+	AT_OPEN,    /* at the innermost open bracket, when the file ended */
 };
 
 /*
@@ -48,6 +49,7 @@ enum place {
 	  "write \\\\ for a backslash")                                                                     \
 	X("found unknown escape character", "", "", AT_PROBLEM, "there is no such escape",                  \
 	  "write \\\\ for a backslash")                                                                     \
+	X("", "while parsing a flow", "{[", AT_OPEN, "this bracket is never closed", "")                    \
 	X("did not find expected ',' or '}'", "", "", AT_PROBLEM, "expected \",\" or \"}\" before this",    \
 	  "is a comma or a quote missing before it?")                                                       \
 	X("did not find expected ',' or ']'", "", "", AT_PROBLEM, "expected \",\" or \"]\" before this",    \
@@ -88,10 +90,9 @@ static const struct row rows[] = {
 #undef X
 };
 
-/* What follows a place in the prepared bytes, to the end of its line. */
-static struct str rest_of_line(struct str s, unsigned line, unsigned column)
+/* What follows a place in the prepared bytes. */
+static struct str from_place(struct str s, unsigned line, unsigned column)
 {
-	size_t end = 0;
 	uint32_t code;
 
 	for (unsigned at = 1; at < line && s.n; at++) {
@@ -105,9 +106,15 @@ static struct str rest_of_line(struct str s, unsigned line, unsigned column)
 	for (unsigned at = 1; at < column && s.n && s.p[0] != '\n' && s.p[0] != '\r'; at++)
 		if (!conf_take_char(&s, &code))
 			break;
-	while (end < s.n && s.p[end] != '\n' && s.p[end] != '\r')
-		end++;
-	return str_of(s.p, end);
+	return s;
+}
+
+static bool is_end(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!strchr(" \t\r\n", s.p[i]))
+			return false;
+	return true;
 }
 
 /* The word that a value begins with, as somebody would have meant it. */
@@ -115,7 +122,7 @@ static struct str word_of(struct str s, bool json_style)
 {
 	size_t n = 0;
 
-	while (n < s.n && s.p[n] != ' ' && s.p[n] != '\t' && s.p[n] != '"' &&
+	while (n < s.n && !strchr(" \t\r\n\"", s.p[n]) &&
 	       !(json_style && strchr(",]}", s.p[n])))
 		n++;
 	return str_of(s.p, n);
@@ -128,24 +135,38 @@ static bool fits(const struct row *row, const struct conf_complaint *c, struct s
 	       (!row->characters[0] || (here.n && strchr(row->characters, here.p[0])));
 }
 
+static struct conf_pos place_of(enum place place, const struct conf_complaint *c, const char *file)
+{
+	switch (place) {
+	case AT_OPEN:
+		if (c->open_line && is_end(from_place(c->bytes, c->line, c->column)))
+			return (struct conf_pos){ file, c->open_line, c->open_column };
+		break;
+	case AT_CONTEXT:
+		if (c->context_line)
+			return (struct conf_pos){ file, c->context_line, c->context_column };
+		break;
+	case AT_PROBLEM:
+		break;
+	}
+	return (struct conf_pos){ file, c->line, c->column };
+}
+
 void conf_explain(const struct conf_complaint *c, const char *file, struct conf_report *r)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		bool context = rows[i].place == AT_CONTEXT && c->context_line;
-		struct conf_pos pos = {
-			.file = file,
-			.line = context ? c->context_line : c->line,
-			.column = context ? c->context_column : c->column,
-		};
-		struct str here = rest_of_line(c->bytes, pos.line, pos.column);
+		struct conf_pos pos = place_of(rows[i].place, c, file);
+		struct str here = from_place(c->bytes, pos.line, pos.column);
 		struct str word = word_of(here, c->json_style);
+		const char *remedy = rows[i].remedy;
 		char quoted[128];
 
 		if (!fits(&rows[i], c, here))
 			continue;
 		snprintf(quoted, sizeof quoted, "quote it: \"%.*s\"", CONF_QUOTE(word));
-		conf_report_add(r, CONF_ERROR, pos, strcmp(rows[i].remedy, "quote") ? rows[i].remedy : quoted,
-				"%s", rows[i].reason);
+		if (strcmp(remedy, "quote") == 0)
+			remedy = quoted;
+		conf_report_add(r, CONF_ERROR, pos, remedy, "%s", rows[i].reason);
 		return;
 	}
 	conf_report_add(r, CONF_ERROR, (struct conf_pos){ file, c->line, c->column }, NULL, "%s%s%s",

@@ -138,7 +138,7 @@ static void step(struct conf_loader *l)
 	case CONF_PHASE_VHOSTS:
 		if (step_vhosts(l))
 			break;
-		conf_finish_vhosts(l);
+		conf_finish_listeners(l);
 		check_whole(l);
 		conf_report_sort(l->r);
 		l->phase = CONF_PHASE_DONE;

@@ -4,7 +4,7 @@
  *	prepare.c  bytes made fit for libyaml        explain.c  libyaml's errors in plain words
  *	read.c     events into nodes                 value.c    texts into numbers, durations, sizes
  *	keys.c     the key table                     walk.c     a mapping against the key table
- *	load.c     the pass over all files           global.c, vhost.c, mount.c  setters and cross checks
+ *	load.c     the pass over all files           global.c, vhost.c, listener.c, mount.c  the setters
  *	origin.c   what a mount's origin says        map.c      names to objects
  */
 #pragma once
@@ -102,6 +102,7 @@ struct conf_complaint {
 	const char *problem, *context;
 	unsigned line, column;                 /* of the problem, 1-based */
 	unsigned context_line, context_column; /* 0: none */
+	unsigned open_line, open_column;       /* of the innermost bracket that is open; 0: none */
 	struct str bytes;
 	bool json_style;
 };
@@ -241,9 +242,12 @@ const char *conf_place(struct conf_loader *l, struct conf_pos pos);
 void conf_finish_global(struct conf_loader *l);
 /* vhost.c */
 void conf_load_vhost(struct conf_loader *l, const struct conf_node *node);
-void conf_finish_vhosts(struct conf_loader *l);
-/* The file's index is not needed: only that it is read. */
+/* Notes that the configuration names a file, to be read by the parent. */
 void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret);
+/* listener.c: NULL when an error was reported */
+struct conf_listener *conf_listener_of(struct conf_loader *l, struct conf_vhost_draft *d);
+/* When all vhosts are there: each listener's list of them. */
+void conf_finish_listeners(struct conf_loader *l);
 /* mount.c */
 void conf_load_mounts(struct conf_loader *l, struct conf_vhost_draft *d);
 /*

@@ -165,20 +165,26 @@ static bool event(struct conf_reader *rd, const yaml_event_t *e)
 
 static void complain(const struct conf_reader *rd)
 {
+	const struct open *o = rd->depth ? &rd->stack[rd->depth - 1] : NULL;
 	const yaml_parser_t *p = &rd->parser;
+	struct conf_complaint c = {
+		.problem = p->problem ? p->problem : "this cannot be read",
+		.context = p->context ? p->context : "",
+		.line = (unsigned)p->problem_mark.line + 1,
+		.column = (unsigned)p->problem_mark.column + 1,
+		.bytes = rd->text.bytes,
+		.json_style = rd->text.json_style,
+	};
 
-	conf_explain(
-		&(struct conf_complaint){
-			.problem = p->problem ? p->problem : "this cannot be read",
-			.context = p->context ? p->context : "",
-			.line = (unsigned)p->problem_mark.line + 1,
-			.column = (unsigned)p->problem_mark.column + 1,
-			.context_line = p->context ? (unsigned)p->context_mark.line + 1 : 0,
-			.context_column = (unsigned)p->context_mark.column + 1,
-			.bytes = rd->text.bytes,
-			.json_style = rd->text.json_style,
-		},
-		rd->file, rd->r);
+	if (p->context) {
+		c.context_line = (unsigned)p->context_mark.line + 1;
+		c.context_column = (unsigned)p->context_mark.column + 1;
+	}
+	if (o && !o->block) {
+		c.open_line = o->node->pos.line;
+		c.open_column = o->node->pos.column;
+	}
+	conf_explain(&c, rd->file, rd->r);
 }
 
 struct conf_reader *conf_reader_open(struct arena *a, struct str bytes, const char *file,
