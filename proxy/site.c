@@ -5,7 +5,6 @@
 #include "proxy/tables.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
-#include <stdarg.h>
 #include <time.h>
 
 struct site {
@@ -18,7 +17,8 @@ struct site {
 	struct alog **logs;         /* in the order of config.logs */
 	struct up_target **targets; /* in the order of config.targets */
 	size_t next_vhost;          /* whose TLS context is to be built */
-	bool is_broken, is_ready;
+	bool is_ready;
+	struct str wrong;           /* why it cannot run: lines */
 	int64_t date_s;             /* what `date` says */
 	char date[32];
 };
@@ -93,24 +93,22 @@ struct site *site_open(struct config *c)
 	return s;
 }
 
-/* Adds a line to err; it is cut at err_cap. */
-PRINTF(4, 5)
-static void complain(const struct conf_pos *pos, char *err, size_t err_cap, const char *fmt, ...)
+/* "file:line:col: what" */
+static struct str place(struct arena *a, const struct conf_pos *pos, struct str what)
 {
-	size_t n = strnlen(err, err_cap);
-	va_list args;
+	if (!pos->file)
+		return what;
+	return arena_printf(a, "%s:%u:%u: %.*s", pos->file, pos->line, pos->column, STR_ARG(what));
+}
 
-	if (n + 1 >= err_cap)
-		return;
-	if (n)
-		n += (size_t)snprintf(err + n, err_cap - n, "\n");
-	if (pos->file && n < err_cap)
-		n += (size_t)snprintf(err + n, err_cap - n, "%s:%u:%u: ", pos->file, pos->line, pos->column);
-	if (n >= err_cap)
-		return;
-	va_start(args, fmt);
-	vsnprintf(err + n, err_cap - n, fmt, args);
-	va_end(args);
+/* The lines before are copied each time: nobody reads very many. */
+static void complain(struct site *s, const struct conf_pos *pos, struct str what)
+{
+	struct str line = place(&s->arena, pos, what);
+
+	if (s->wrong.n < 64 * 1024)
+		s->wrong = arena_printf(&s->arena, "%.*s%s%.*s", STR_ARG(s->wrong), s->wrong.n ? "\n" : "",
+					STR_ARG(line));
 }
 
 static struct str file_bytes(const struct site *s, struct str path)
@@ -120,7 +118,7 @@ static struct str file_bytes(const struct site *s, struct str path)
 	return f ? f->bytes : STR_NONE;
 }
 
-static void build_context(struct site *s, struct site_vhost *v, char *err, size_t err_cap)
+static void build_context(struct site *s, struct site_vhost *v)
 {
 	const struct conf_vhost *c = v->conf;
 	const struct tls_files files = {
@@ -139,10 +137,8 @@ static void build_context(struct site *s, struct site_vhost *v, char *err, size_
 	char why[512] = "";
 
 	v->tls = tls_context_new(&files, &policy, why, sizeof why);
-	if (v->tls)
-		return;
-	complain(&c->cert_pos, err, err_cap, "vhost %.*s: %s", STR_ARG(c->name), why);
-	s->is_broken = true;
+	if (!v->tls)
+		complain(s, &c->cert_pos, arena_printf(&s->arena, "vhost %.*s: %s", STR_ARG(c->name), why));
 }
 
 static void build_listener(struct site_listener *l)
@@ -158,7 +154,7 @@ static void build_listener(struct site_listener *l)
 	free(names);
 }
 
-static void build_targets(struct site *s, char *err, size_t err_cap)
+static void build_targets(struct site *s)
 {
 	const struct conf_global *g = &s->conf->global;
 	const struct up_limits limits = {
@@ -173,13 +169,12 @@ static void build_targets(struct site *s, char *err, size_t err_cap)
 		bool ok = t->is_unix ? addr_from_unix(&address, t->address) :
 				       addr_from_ip(&address, t->address, t->port);
 
-		if (ok) {
+		if (ok)
 			s->targets[i] = up_target_get(t->name, &address, &limits);
-			continue;
-		}
-		complain(&t->pos, err, err_cap, "%.*s is no address that can be connected to",
-			 STR_ARG(t->name));
-		s->is_broken = true;
+		else
+			complain(s, &t->pos,
+				 arena_printf(&s->arena, "%.*s is no address that can be connected to",
+					      STR_ARG(t->name)));
 	}
 }
 
@@ -204,11 +199,10 @@ static void bind_mounts(struct site *s)
 	}
 }
 
-static void finish(struct site *s, char *err, size_t err_cap)
+static void finish(struct site *s)
 {
-	if (!s->is_broken)
-		build_targets(s, err, err_cap);
-	if (s->is_broken)
+	build_targets(s);
+	if (s->wrong.n)
 		return;
 	bind_mounts(s);
 	for (size_t i = 0; i < s->tables.nlisteners; i++)
@@ -220,24 +214,26 @@ int site_build(struct site *s, uint64_t max_us, char *err, size_t err_cap)
 {
 	uint64_t begin_us = loop_clock_us();
 
-	BUG_ON(!err_cap || s->is_ready || (s->is_broken && s->next_vhost == s->tables.nvhosts));
+	BUG_ON(s->is_ready);
 	while (s->next_vhost < s->tables.nvhosts) {
 		struct site_vhost *v = &s->tables.vhosts[s->next_vhost++];
 
 		if (v->conf->tls)
-			build_context(s, v, err, err_cap);
+			build_context(s, v);
 		if (max_us && loop_clock_us() - begin_us >= max_us)
 			return 0;
 	}
-	finish(s, err, err_cap);
-	return s->is_ready ? 1 : -1;
+	finish(s);
+	if (s->is_ready)
+		return 1;
+	snprintf(err, err_cap, "%.*s", STR_ARG(s->wrong));
+	return -1;
 }
 
 struct site *site_new(struct config *c, char *err, size_t err_cap)
 {
 	struct site *s = site_open(c);
 
-	err[0] = '\0';
 	if (site_build(s, 0, err, err_cap) > 0)
 		return s;
 	site_put(s);
@@ -267,16 +263,20 @@ void site_put(struct site *s)
 
 void site_warnings(const struct site *s, void (*say)(void *arg, const char *line), void *arg)
 {
+	struct arena a;
+
+	arena_init(&a);
 	for (size_t i = 0; i < s->tables.nvhosts; i++) {
 		const struct site_vhost *v = &s->tables.vhosts[i];
-		char why[512], line[1024] = "";
+		char why[512];
+		struct str line;
 
 		if (!v->tls || !tls_context_warn(v->tls, why, sizeof why))
 			continue;
-		complain(&v->conf->cert_pos, line, sizeof line, "vhost %.*s: %s", STR_ARG(v->conf->name),
-			 why);
-		say(arg, line);
+		line = arena_printf(&a, "vhost %.*s: %s", STR_ARG(v->conf->name), why);
+		say(arg, place(&a, &v->conf->cert_pos, line).p);
 	}
+	arena_fini(&a);
 }
 
 /* ---- for accept and route ---- */

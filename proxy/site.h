@@ -31,9 +31,8 @@ struct tls_listener;
 struct site *site_open(struct config *c) MUST_USE;
 /*
  * Goes on building for about max_us (0: until done). Returns 1: ready, 0: call again next turn, -1: it
- * cannot be run; then only site_put is left. err, which the caller keeps from call to call and empties at
- * first, gets a line "file:line:col: what, and what to do" for everything that is wrong, as far as they
- * fit.
+ * cannot be run; then only site_put is left, and err has a line "file:line:col: what, and what to do" for
+ * everything that is wrong, as far as they fit.
  */
 int site_build(struct site *s, uint64_t max_us, char *err, size_t err_cap) MUST_USE;
 /* Both at once: for the trial and a first start. Takes over c, also on failure (NULL). */

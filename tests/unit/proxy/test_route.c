@@ -768,7 +768,8 @@ static void what_cannot_run_says_why(void **state)
 		    "long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/"
 		    "long/long/long/long/long/long.sock");
 	assert_null(site_new(c, err, sizeof err));
-	assert_string_equal(err, "conf:7:9: vhost a.test: a.pem does not match its key");
+	assert_string_equal(err, "conf:7:9: vhost a.test: a.pem does not match its key\n"
+				 "unix:/run/deeper.sock is no address that can be connected to");
 	fake.bad_cert = NULL;
 	c = make_config();
 	c->targets[1]->is_unix = false;
