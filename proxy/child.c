@@ -401,13 +401,13 @@ static void died(struct parent *p, struct child *c, int status)
 	char name[32];
 
 	role_name(c, name, sizeof name);
-	if (WIFSIGNALED(status))
+	if (c->expected)
+		log_info("%s (pid %d) has ended", name, (int)c->pid);
+	else if (WIFSIGNALED(status))
 		log_error("%s (pid %d) was ended by signal %d (%s)", name, (int)c->pid, WTERMSIG(status),
 			  strsignal(WTERMSIG(status)));
-	else if (WEXITSTATUS(status) != 0 || !c->expected)
-		log_error("%s (pid %d) ended with status %d", name, (int)c->pid, WEXITSTATUS(status));
 	else
-		log_info("%s (pid %d) has ended", name, (int)c->pid);
+		log_error("%s (pid %d) ended with status %d", name, (int)c->pid, WEXITSTATUS(status));
 	list_del(&c->node);
 	msg_close(&c->channel);
 	if (c->column >= 0)

@@ -50,17 +50,24 @@ static bool is_any(const struct addr *a)
 	return a->sa.sa_family != AF_UNIX && memcmp(ip, zeros, n) == 0;
 }
 
+/* Of a link-local address: which link. */
+static uint32_t scope_of(const struct addr *a)
+{
+	return a->sa.sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)&a->ss)->sin6_scope_id : 0;
+}
+
 static bool addr_same(const struct addr *a, const struct addr *b)
 {
+	const void *ip_a, *ip_b;
 	size_t n;
 
 	if (a->sa.sa_family != b->sa.sa_family)
 		return false;
 	if (a->sa.sa_family == AF_UNIX)
 		return a->len == b->len && memcmp(&a->un, &b->un, a->len) == 0;
-	return port_of(a) == port_of(b) && memcmp(ip_of(a, &n), ip_of(b, &n), n) == 0 &&
-	       (a->sa.sa_family == AF_INET || ((const struct sockaddr_in6 *)&a->ss)->sin6_scope_id ==
-						      ((const struct sockaddr_in6 *)&b->ss)->sin6_scope_id);
+	ip_a = ip_of(a, &n);
+	ip_b = ip_of(b, &n);
+	return port_of(a) == port_of(b) && memcmp(ip_a, ip_b, n) == 0 && scope_of(a) == scope_of(b);
 }
 
 static bool shares_port(const struct addr *a, const struct addr *b)

@@ -49,15 +49,23 @@ void parent_tell(struct parent *p, const struct conf_report *r)
 
 /* ---- start ---- */
 
+/* False when there is to be none. */
+static bool pid_file(const struct parent *p, char name[PATH_MAX])
+{
+	struct str path = p->current.generation ? p->current.conf->global.pid_file : STR_NONE;
+
+	if (path.n)
+		snprintf(name, PATH_MAX, "%.*s", STR_ARG(path));
+	return path.n > 0;
+}
+
 static void write_pid_file(const struct parent *p)
 {
-	struct str path = p->current.conf->global.pid_file;
 	char name[PATH_MAX];
 	FILE *f;
 
-	if (!path.n)
+	if (!pid_file(p, name))
 		return;
-	snprintf(name, sizeof name, "%.*s", STR_ARG(path));
 	f = fopen(name, "we");
 	if (!f || fprintf(f, "%d\n", (int)getpid()) < 0)
 		log_warn("cannot write the pid file %s: %s", name, strerror(errno));
@@ -67,11 +75,9 @@ static void write_pid_file(const struct parent *p)
 
 static void remove_pid_file(const struct parent *p)
 {
-	struct str path = p->current.generation ? p->current.conf->global.pid_file : STR_NONE;
 	char name[PATH_MAX];
 
-	snprintf(name, sizeof name, "%.*s", STR_ARG(path));
-	if (path.n)
+	if (pid_file(p, name))
 		unlink(name);
 }
 

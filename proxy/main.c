@@ -1,0 +1,342 @@
+/*
+ * The command line. A child of the parent is this program too, under a title instead of arguments.
+ */
+#include "conf/bundle.h"
+#include "conf/check.h"
+#include "proxy/child.h"
+#include "proxy/parent.h"
+#include "proxy/quick.h"
+#include "proxy/site.h"
+#include "proxy/trial.h"
+#include "proxy/worker.h"
+#include "tls/tls.h"
+#include <unistd.h>
+
+#define CONF_PATH "/etc/gatehouse"
+
+enum { STATUS_USAGE = 2 };
+
+/* Columns: name, what it does. The first is meant when none is given. */
+#define COMMAND_TABLE(X)                                                                \
+	X(run, "serve the configuration at PATH, in the foreground")                    \
+	X(check, "say all that is wrong with the configuration at PATH")                \
+	X(proxy, "https in front of one origin, without a configuration file")          \
+	X(version, "print the version")                                                 \
+	X(help, "print this")
+
+/* Columns: id, name, letter, what stands for its value (empty: it has none), commands, what it does. */
+#define OPTION_TABLE(X)                                                                                    \
+	X(CONFIG, "config", 'c', "PATH", IS(run) | IS(check),                                              \
+	  "a file, or a directory with conf and conf.d/ (" CONF_PATH ")")                                  \
+	X(STRICT, "strict", 0, "", IS(check), "warnings count as errors")                                  \
+	X(FROM, "from", 0, "HOST:PORT", IS(proxy), "where clients come to: localhost:8443")                \
+	X(TO, "to", 0, "ORIGIN", IS(proxy), "unix:/run/app.sock, http://127.0.0.1:3000, localhost:3000")   \
+	X(CERT, "cert", 0, "FILE", IS(proxy), "certificate (PEM); made on the spot when left out")         \
+	X(KEY, "key", 0, "FILE", IS(proxy), "its key")                                                     \
+	X(WORKERS, "workers", 0, "N", IS(proxy), "worker processes; as many as CPUs when left out")        \
+	X(VERBOSE, "verbose", 'v', "", IS(run) | IS(proxy), "log more; twice: everything")
+
+enum command {
+#define X(name, what) COMMAND_##name,
+	COMMAND_TABLE(X)
+#undef X
+	COMMAND_COUNT
+};
+
+enum option {
+#define X(id, name, letter, value, commands, what) OPTION_##id,
+	OPTION_TABLE(X)
+#undef X
+	OPTION_COUNT
+};
+
+#define IS(command) (1U << COMMAND_##command)
+
+static const struct {
+	const char *name, *what;
+} commands[COMMAND_COUNT] = {
+#define X(name, what) { #name, what },
+	COMMAND_TABLE(X)
+#undef X
+};
+
+static const struct {
+	const char *name, *value;
+	char letter;
+	unsigned commands;
+	const char *what;
+} options[OPTION_COUNT] = {
+#define X(id, name, letter, value, commands, what) { name, value, letter, commands, what },
+	OPTION_TABLE(X)
+#undef X
+};
+
+struct args {
+	enum command command;
+	const char *value[OPTION_COUNT]; /* NULL: not given */
+	unsigned times[OPTION_COUNT];
+};
+
+/* ---- what a mistyped word was meant to be ---- */
+
+/* Letters inserted, left out, replaced, or exchanged with their neighbour, from a to b. */
+static unsigned distance(const char *a, const char *b)
+{
+	enum { LONGEST = 31 };
+	unsigned d[LONGEST + 1][LONGEST + 1];
+	size_t na = strlen(a), nb = strlen(b);
+
+	if (na > LONGEST || nb > LONGEST)
+		return UINT_MAX;
+	for (size_t i = 0; i <= na; i++) {
+		for (size_t k = 0; k <= nb; k++) {
+			unsigned best = (unsigned)(i + k);
+
+			if (i && k) {
+				best = MIN(d[i - 1][k], d[i][k - 1]) + 1;
+				best = MIN(best, d[i - 1][k - 1] + (a[i - 1] != b[k - 1]));
+			}
+			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
+				best = MIN(best, d[i - 2][k - 2] + 1);
+			d[i][k] = best;
+		}
+	}
+	return d[na][nb];
+}
+
+struct nearest {
+	const char *word, *name;
+	unsigned distance;
+};
+
+static void compare(struct nearest *n, const char *name)
+{
+	unsigned d = distance(n->word, name);
+
+	if (d < n->distance) {
+		n->distance = d;
+		n->name = name;
+	}
+}
+
+/* Not farther than a third of its letters. */
+static int unknown(const char *what, const char *dashes, struct nearest *n)
+{
+	fprintf(stderr, "gatehouse: unknown %s %s%s", what, dashes, n->word);
+	if (n->name && n->distance <= MAX(strlen(n->word) / 3, 1U))
+		fprintf(stderr, ": did you mean %s%s?\n", dashes, n->name);
+	else
+		fprintf(stderr, "; `gatehouse help` lists them\n");
+	return STATUS_USAGE;
+}
+
+static int unknown_command(const char *word)
+{
+	struct nearest n = { word, NULL, UINT_MAX };
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		compare(&n, commands[i].name);
+	return unknown("command", "", &n);
+}
+
+static int unknown_option(const char *word, enum command c)
+{
+	struct nearest n = { word, NULL, UINT_MAX };
+
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		if (options[i].commands & (1U << c))
+			compare(&n, options[i].name);
+	return unknown("option", "--", &n);
+}
+
+/* ---- parsing ---- */
+
+static enum option find_option(const char *name, size_t n, enum command c)
+{
+	enum option o;
+
+	for (o = 0; o < OPTION_COUNT; o++)
+		if ((options[o].commands & (1U << c)) && strlen(options[o].name) == n &&
+		    memcmp(options[o].name, name, n) == 0)
+			break;
+	return o;
+}
+
+static enum option find_letter(char letter, enum command c)
+{
+	enum option o;
+
+	for (o = 0; o < OPTION_COUNT; o++)
+		if ((options[o].commands & (1U << c)) && options[o].letter == letter)
+			break;
+	return o;
+}
+
+/* One argument (and the next, when that is its value). Returns how many were used, or 0: it is told. */
+static int parse_one(struct args *a, char **argv)
+{
+	const char *arg = argv[0], *equals = strchr(arg, '=');
+	const char *value = NULL;
+	enum option o;
+
+	if (arg[0] == '-' && arg[1] == '-') {
+		arg += 2;
+		o = find_option(arg, equals ? (size_t)(equals - arg) : strlen(arg), a->command);
+		value = equals ? equals + 1 : NULL;
+	} else {
+		arg += 1;
+		o = find_letter(arg[0], a->command);
+		value = arg[1] ? arg + 1 : NULL;
+	}
+	if (o == OPTION_COUNT) {
+		unknown_option(arg, a->command);
+		return 0;
+	}
+	a->times[o]++;
+	if (!options[o].value[0]) {
+		/* -vv is -v -v */
+		for (; value && argv[0][1] != '-' && value[0] == options[o].letter; value++)
+			a->times[o]++;
+		if (value && value[0]) {
+			fprintf(stderr, "gatehouse: --%s takes no value\n", options[o].name);
+			return 0;
+		}
+		return 1;
+	}
+	a->value[o] = value ? value : argv[1];
+	if (!a->value[o]) {
+		fprintf(stderr, "gatehouse: --%s needs a value: %s\n", options[o].name, options[o].value);
+		return 0;
+	}
+	return value ? 1 : 2;
+}
+
+static int parse(struct args *a, char **argv)
+{
+	enum command c = 0;
+
+	if (*argv && argv[0][0] != '-') {
+		while (c < COMMAND_COUNT && strcmp(commands[c].name, *argv) != 0)
+			c++;
+		if (c == COMMAND_COUNT)
+			return unknown_command(*argv);
+		argv++;
+	}
+	a->command = c;
+	while (*argv) {
+		int used;
+
+		if (strcmp(*argv, "--help") == 0 || strcmp(*argv, "-h") == 0) {
+			a->command = COMMAND_help;
+			return 0;
+		}
+		if (strcmp(*argv, "--version") == 0) {
+			a->command = COMMAND_version;
+			return 0;
+		}
+		if (argv[0][0] != '-' || !argv[0][1]) {
+			fprintf(stderr, "gatehouse: unexpected argument %s\n", *argv);
+			return STATUS_USAGE;
+		}
+		used = parse_one(a, argv);
+		if (!used)
+			return STATUS_USAGE;
+		argv += used;
+	}
+	return 0;
+}
+
+/* ---- commands ---- */
+
+static int help(void)
+{
+	puts("Gatehouse: a TLS front door for one machine.\n");
+	for (size_t c = 0; c < COMMAND_COUNT; c++) {
+		printf("  gatehouse %-8s %s%s\n", commands[c].name, commands[c].what,
+		       c == 0 ? " (also without a command)" : "");
+		for (size_t o = 0; o < OPTION_COUNT; o++) {
+			char text[64];
+
+			if (!(options[o].commands & (1U << c)))
+				continue;
+			snprintf(text, sizeof text, "--%s%s%s", options[o].name,
+				 options[o].value[0] ? " " : "", options[o].value);
+			printf("      %c%c %-18s %s\n", options[o].letter ? '-' : ' ',
+			       options[o].letter ? options[o].letter : ' ', text, options[o].what);
+		}
+	}
+	puts("\nSignals: HUP reloads, TERM drains and stops, INT stops, USR1 opens log files anew.");
+	return EXIT_SUCCESS;
+}
+
+/* What a worker would do with it, down to the TLS contexts, as whoever calls. */
+static int check(const char *path, bool strict)
+{
+	struct conf_report r;
+	struct config *conf;
+	char why[1024];
+	struct site *s;
+	bool good;
+	int fd;
+
+	conf_report_init(&r);
+	fd = conf_make_bundle(path, &r, &conf);
+	if (fd >= 0) {
+		tls_init();
+		s = site_new(conf, why, sizeof why);
+		if (s)
+			site_put(s);
+		else
+			conf_report_add(&r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "%s", why);
+		tls_fini();
+		close(fd);
+	}
+	good = conf_check_print(&r, strict, stdout);
+	conf_report_fini(&r);
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int child(const char *title)
+{
+	const char *role = title + sizeof CHILD_TITLE - 1;
+
+	if (strcmp(role, "trial") == 0)
+		return trial_run();
+	if (strncmp(role, "worker ", 7) == 0)
+		return worker_run();
+	return STATUS_USAGE;
+}
+
+static int run(const struct args *a)
+{
+	const char *path = a->value[OPTION_CONFIG] ? a->value[OPTION_CONFIG] : CONF_PATH;
+	enum log_level level = (enum log_level)MIN(LOG_LEVEL_NOTE + a->times[OPTION_VERBOSE],
+						   (unsigned)LOG_LEVEL_DEBUG);
+	struct parent_options parent = { .path = path, .log_level = level };
+	struct quick_options quick = {
+		.from = a->value[OPTION_FROM], .to = a->value[OPTION_TO],
+		.cert = a->value[OPTION_CERT], .key = a->value[OPTION_KEY],
+		.workers = a->value[OPTION_WORKERS], .log_level = level,
+	};
+
+	switch (a->command) {
+	case COMMAND_run: return parent_run(&parent);
+	case COMMAND_check: return check(path, a->times[OPTION_STRICT] > 0);
+	case COMMAND_proxy: return quick_run(&quick);
+	case COMMAND_version: return printf("gatehouse %s\n", GATEHOUSE_VERSION) < 0;
+	case COMMAND_help:
+	case COMMAND_COUNT: break;
+	}
+	return help();
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = { 0 };
+	int status;
+
+	if (argc == 1 && strncmp(argv[0], CHILD_TITLE, sizeof CHILD_TITLE - 1) == 0)
+		return child(argv[0]);
+	status = argc ? parse(&a, argv + 1) : STATUS_USAGE;
+	return status ? status : run(&a);
+}
