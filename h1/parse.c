@@ -58,8 +58,8 @@ static uint64_t controls(const char *p)
 }
 
 /*
- * All of s is SYNTAX_VALUE. Most bytes of a head are values: eight are looked at together (the last eight once
- * more), and singly only when there is a tab or worse among them.
+ * All of s is SYNTAX_VALUE. Most bytes of a head are values: eight are looked at together (the last eight
+ * once more), and singly only when there is a tab or worse among them.
  */
 static bool is_value(struct str s)
 {
