@@ -8,7 +8,9 @@ Leaving the with statement is half of every test: SIGTERM must end Gatehouse wit
 silent, and each worker must say that nothing is left alive.
 """
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import random
@@ -23,6 +25,9 @@ import time
 
 import peers
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+GATEHOUSE = os.environ.get("GATEHOUSE_BIN") or ROOT + "/build/asan/gatehouse"
+DEMO = os.environ.get("DEMO_BIN") or ROOT + "/build/asan/demo"
 TIMEOUT = 20    # for what should happen at once; generous, because sanitizers and busy machines are slow
 
 
@@ -61,6 +66,7 @@ class Folder:
     def __init__(self):
         self.path = tempfile.mkdtemp(prefix="gh-")      # short: it has socket paths in it
         os.chmod(self.path, 0o711)
+        atexit.register(self.remove)
 
     def __truediv__(self, name):
         return os.path.join(self.path, name)
@@ -112,7 +118,10 @@ class Authority:
         return context
 
 
-authority = Authority()
+@functools.cache
+def authority():
+    """The one that the tests of a file share."""
+    return Authority()
 
 
 def plain(origin=None, name="localhost", **keys):
@@ -127,7 +136,7 @@ def plain(origin=None, name="localhost", **keys):
 def tls(origin=None, name="localhost", **keys):
     """A vhost on the TLS listener, with a certificate for its name."""
     names = ("localhost", "127.0.0.1") if name == "localhost" else (name,)
-    certificate, key = authority.issue(*names)
+    certificate, key = authority().issue(*names)
     return {"host-ssl-cert": certificate, "host-ssl-key": key, **plain(origin, name, **keys)}
 
 
@@ -202,7 +211,7 @@ class Gate:
         return self
 
     def start(self):
-        self.process = Process(self.folder, [os.environ["GATEHOUSE_BIN"], "run", "-c", self.path],
+        self.process = Process(self.folder, [GATEHOUSE, "run", "-c", self.path],
                                env={**os.environ, **self.env})
         try:
             for port in self.ports:
@@ -260,7 +269,7 @@ class Gate:
     def client(self, tls=True, name="localhost", alpn=("http/1.1",), port=None, timeout=TIMEOUT):
         """A connection to the TLS listener or the plain one."""
         port = port or (self.tls_port if tls else self.plain_port)
-        return peers.Client.tcp(port, authority.client_context(alpn) if tls else None, name, timeout)
+        return peers.Client.tcp(port, authority().client_context(alpn) if tls else None, name, timeout)
 
     def get(self, path, tls=True, name="localhost", **headers):
         """One request on a connection of its own."""
@@ -283,7 +292,7 @@ class Demo:
     def start(self):
         """Also starts it again after stop() or kill(), at the same place."""
         args = ["--tcp", str(getattr(self, "port", 0))] if self.tcp else [self.path]
-        self.process = Process(self.folder, [os.environ["DEMO_BIN"]] + args)
+        self.process = Process(self.folder, [DEMO] + args)
         place = self.process.wait_log(r"(?s).*listening on (\S+)\n\Z").group(1)
         self.port = int(place.split(":")[1]) if self.tcp else None
         self.origin = "http://127.0.0.1:%d/" % self.port if self.tcp else "unix:" + self.path
