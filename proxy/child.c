@@ -389,7 +389,7 @@ static void worker_died(struct parent *p, struct child *c)
 		return;
 	}
 	if (p->reload.phase == RELOAD_LOADING)
-		reload_failed(p, "a worker died while it loaded the configuration");
+		reload_failed(p, "a worker died while it loaded the configuration\n");
 	if (loop_now_ms() - c->born_ms >= YOUNG_MS)
 		s->delay_ms = 0;
 	timer_set(&s->respawn, s->delay_ms);
@@ -414,7 +414,7 @@ static void died(struct parent *p, struct child *c, int status)
 		count_clear_column(p->count, (unsigned)c->column);
 	if (c == p->reload.trial) {
 		p->reload.trial = NULL;
-		reload_failed(p, "the process that tried the configuration died");
+		reload_failed(p, "the process that tried the configuration died\n");
 	} else if (c->role == MSG_WORKER) {
 		worker_died(p, c);
 	}

@@ -269,12 +269,30 @@ static int help(void)
 	return EXIT_SUCCESS;
 }
 
+static void warn(void *arg, const char *line)
+{
+	conf_report_add(arg, CONF_WARNING, (struct conf_pos){ 0 }, NULL, "%s", line);
+}
+
+static void add_lines(struct conf_report *r, char *text)
+{
+	char *next = text;
+
+	for (char *line = text; next; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		if (*line)
+			conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "%s", line);
+	}
+}
+
 /* What a worker would do with it, down to the TLS contexts, as whoever calls. */
 static int check(const char *path, bool strict)
 {
 	struct conf_report r;
 	struct config *conf;
-	char why[1024];
+	char why[MSG_TEXT_MAX];
 	struct site *s;
 	bool good;
 	int fd;
@@ -284,10 +302,12 @@ static int check(const char *path, bool strict)
 	if (fd >= 0) {
 		tls_init();
 		s = site_new(conf, why, sizeof why);
-		if (s)
+		if (s) {
+			site_warnings(s, warn, &r);
 			site_put(s);
-		else
-			conf_report_add(&r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "%s", why);
+		} else {
+			add_lines(&r, why);
+		}
 		tls_fini();
 		close(fd);
 	}

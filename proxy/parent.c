@@ -20,9 +20,23 @@ static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGCHLD };
 /* ---- telling ---- */
 
 /* In the log each line stands for itself; all get the same prefix, so carets stay under what they mean. */
-static void tell_log(const struct conf_report *r)
+void parent_tell_text(struct parent *p, enum log_level level, const char *text)
 {
-	char *text = NULL, *line, *next;
+	if (p->state == PARENT_STARTING) {
+		fputs(text, stderr);
+		return;
+	}
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		log_line(level, "%.*s", (int)n, text);
+		text += n + (text[n] == '\n');
+	}
+}
+
+void parent_tell(struct parent *p, const struct conf_report *r)
+{
+	char *text = NULL;
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
 
@@ -30,21 +44,8 @@ static void tell_log(const struct conf_report *r)
 		return;
 	conf_report_print(r, CONF_WARNING, f);
 	fclose(f);
-	for (line = text; line && *line; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = 0;
-		log_line(r->counts[CONF_ERROR] ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "%s", line);
-	}
+	parent_tell_text(p, r->counts[CONF_ERROR] ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, text);
 	free(text);
-}
-
-void parent_tell(struct parent *p, const struct conf_report *r)
-{
-	if (p->state == PARENT_STARTING)
-		conf_report_print(r, CONF_WARNING, stderr);
-	else
-		tell_log(r);
 }
 
 /* ---- start ---- */

@@ -137,8 +137,9 @@ struct parent {
 	struct timer ticket_timer, ping_timer, stop_timer;
 };
 
-/* Says what is in the report: on standard error at the start, later in the log. */
+/* Says what is in the report, or in the lines of text: at the start on standard error, later in the log. */
 void parent_tell(struct parent *p, const struct conf_report *r);
+void parent_tell_text(struct parent *p, enum log_level level, const char *text);
 /* All workers serve the current configuration for the first time. */
 void parent_started(struct parent *p);
 /* Cannot start: ends with status 1. */

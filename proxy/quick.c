@@ -2,7 +2,6 @@
 #include "core/target.h"
 #include "proxy/cert.h"
 #include "proxy/parent.h"
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,8 +10,8 @@ enum { STATUS_USAGE = 2 };
 
 /* What --from says. */
 struct from {
-	char host[256];              /* as in the URL, without brackets */
-	const char *interfaces[2];   /* to listen on; NULL: none */
+	char host[256];        /* as in the URL, without brackets */
+	const char *interface; /* to listen on; empty: all */
 	uint16_t port;
 	bool is_ip6;
 };
@@ -30,18 +29,6 @@ PRINTF(1, 2) static int fail(const char *fmt, ...)
 }
 
 /* ---- --from ---- */
-
-/* Some machines and containers have no IPv6 at all. */
-static bool has_ip6_loopback(void)
-{
-	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool has = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return has;
-}
 
 /* What a certificate and a file name can carry; conf is stricter. */
 static bool is_host(struct str s)
@@ -75,14 +62,11 @@ static bool parse_from(const char *text, struct from *f)
 	*f = (struct from){ .port = (uint16_t)n };
 	snprintf(f->host, sizeof f->host, "%.*s", STR_ARG(host));
 	f->is_ip6 = memchr(host.p, ':', host.n) != NULL;
-	if (str_eq_nocase(host, STR("localhost"))) {
-		f->interfaces[0] = "127.0.0.1";
-		f->interfaces[1] = has_ip6_loopback() ? "::1" : NULL;
-	} else if (addr_from_ip(&a, host, f->port)) {
-		f->interfaces[0] = f->host;
-	} else {
-		f->interfaces[0] = "";
-	}
+	f->interface = "";
+	if (str_eq_nocase(host, STR("localhost")))
+		f->interface = "lo"; /* 127.0.0.1, and ::1 where there is IPv6 */
+	else if (addr_from_ip(&a, host, f->port))
+		f->interface = f->host;
 	return !f->is_ip6 || addr_from_ip(&a, host, f->port);
 }
 
@@ -121,14 +105,20 @@ static bool is_number(struct str s)
 
 /*
  * What is shorter than an origin becomes one: "3000", "localhost:3000", "127.0.0.1:3000/base",
- * "/run/app.sock". Anything else is for the configuration's own reader to judge.
+ * "/run/app.sock", "./app.sock". Anything else is for the configuration's own reader to judge.
  */
 static struct str expand_to(struct arena *arena, const char *to)
 {
 	struct str s = str_from_c(to), rest = s, port;
+	char folder[PATH_MAX];
 
-	if (s.n && s.p[0] == '/')
-		return arena_printf(arena, "unix:%s", to);
+	if (str_starts(s, STR("unix:")) && s.n > 5 && s.p[5] != '@')
+		rest = str_of(s.p + 5, s.n - 5);
+	if (rest.n && rest.p[0] == '/')
+		return arena_printf(arena, "unix:%s", rest.p);
+	if ((rest.p != s.p || str_starts(s, STR("./")) || str_starts(s, STR("../"))) &&
+	    getcwd(folder, sizeof folder))
+		return arena_printf(arena, "unix:%s/%s", folder, rest.p);
 	if (is_number(s))
 		return arena_printf(arena, "http://%s:%s", loopback_of(s), to);
 	if (str_starts(s, STR("http://")))
@@ -231,20 +221,16 @@ static char *write_configuration(const struct quick_options *o, const struct fro
 		fputs(" \"count-threads\": ", f);
 		put_quoted(f, str_from_c(o->workers));
 	}
-	fputs(" },\n  \"vhosts\": [", f);
-	for (size_t i = 0; i < ARRAY_SIZE(from->interfaces) && from->interfaces[i]; i++) {
-		fputs(i ? ", {\n" : " {\n", f);
-		put_key(f, "name", from->is_ip6 ? STR("localhost") : str_from_c(from->host));
-		fprintf(f, "    \"port\": \"%u\",\n", from->port);
-		if (from->interfaces[i][0])
-			put_key(f, "interface", str_from_c(from->interfaces[i]));
-		put_key(f, "host-ssl-cert", cert);
-		put_key(f, "host-ssl-key", key);
-		fputs("    \"mounts\": [ { \"mountpoint\": \"/\", \"origin\": ", f);
-		put_quoted(f, to);
-		fputs(" } ] }", f);
-	}
-	fputs(" ] }\n", f);
+	fputs(" },\n  \"vhosts\": [ {\n", f);
+	put_key(f, "name", from->is_ip6 ? STR("localhost") : str_from_c(from->host));
+	fprintf(f, "    \"port\": \"%u\",\n", from->port);
+	if (from->interface[0])
+		put_key(f, "interface", str_from_c(from->interface));
+	put_key(f, "host-ssl-cert", cert);
+	put_key(f, "host-ssl-key", key);
+	fputs("    \"mounts\": [ { \"mountpoint\": \"/\", \"origin\": ", f);
+	put_quoted(f, to);
+	fputs(" } ] } ] }\n", f);
 	fclose(f);
 	return text;
 }

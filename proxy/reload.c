@@ -79,10 +79,9 @@ void reload_abort(struct parent *p)
 	finish(p);
 }
 
-/* It is wrong, and what is wrong is in r. */
-static void refuse(struct parent *p, const struct conf_report *r)
+/* What is wrong with it has been told. */
+static void refuse(struct parent *p)
 {
-	parent_tell(p, r);
 	if (p->state == PARENT_STARTING) {
 		parent_give_up(p);
 		return;
@@ -93,19 +92,15 @@ static void refuse(struct parent *p, const struct conf_report *r)
 
 void reload_failed(struct parent *p, const char *text)
 {
-	struct conf_report r;
-
 	if (p->reload.phase == RELOAD_IDLE || p->state == PARENT_STOPPING)
 		return;
-	conf_report_init(&r);
-	conf_report_add(&r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "%s", text);
-	refuse(p, &r);
-	conf_report_fini(&r);
+	parent_tell_text(p, LOG_LEVEL_ERROR, text);
+	refuse(p);
 }
 
 static void too_late(struct timer *t)
 {
-	reload_failed(container_of(t, struct parent, reload.deadline), "a process did not load it in time");
+	reload_failed(container_of(t, struct parent, reload.deadline), "it was not loaded in time\n");
 }
 
 /* ---- its steps ---- */
@@ -169,14 +164,15 @@ void reload_start(struct parent *p)
 	timer_init(&l->deadline, too_late);
 	timer_set(&l->deadline, DEADLINE_MS);
 	if (!read_configuration(p, &r)) {
-		refuse(p, &r);
+		parent_tell(p, &r);
+		refuse(p);
 	} else {
 		parent_tell(p, &r);
 		l->trial = child_spawn(p, MSG_TRIAL, 0, &l->next);
 		if (l->trial)
 			child_load(l->trial, &l->next);
 		else
-			reload_failed(p, "no process to try the configuration");
+			reload_failed(p, "there is no process to try the configuration\n");
 	}
 	conf_report_fini(&r);
 }
@@ -229,7 +225,8 @@ void reload_trial_ready(struct parent *p)
 	child_kill(l->trial);
 	l->trial = NULL;
 	if (!listen_open(p, &l->next, &r) || !logs_open(p, l->next.conf, &r)) {
-		refuse(p, &r);
+		parent_tell(p, &r);
+		refuse(p);
 	} else {
 		l->phase = RELOAD_LOADING;
 		list_for_each(n, &p->children)

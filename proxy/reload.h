@@ -15,7 +15,7 @@ void reload_abort(struct parent *p);
 void reload_trial_ready(struct parent *p);
 /* One has loaded the next configuration: perhaps they all have. */
 void reload_worker_ready(struct parent *p);
-/* One cannot load it, or died over it. */
+/* One cannot load it, or died over it: text is whole lines. */
 void reload_failed(struct parent *p, const char *text);
 
 /* Gives back all that a configuration holds. Harmless on an empty one. */

@@ -1,19 +1,27 @@
 #include "proxy/trial.h"
+#include "core/log.h"
 #include "proxy/born.h"
 #include "proxy/site.h"
 #include "tls/tls.h"
+
+static void warn(void *arg, const char *line)
+{
+	(void)arg;
+	log_warn("%s", line);
+}
 
 bool trial_on_load(struct msg_channel *c, struct msg_in *m)
 {
 	const struct msg_generation *g = m->data;
 	struct config *conf = born_load(c, g->generation, m->fd);
-	char why[1024];
+	char why[MSG_TEXT_MAX];
 	struct site *s;
 
 	if (!conf)
 		return true;
 	s = site_new(conf, why, sizeof why);
 	if (s) {
+		site_warnings(s, warn, NULL);
 		site_put(s);
 		msg_send(c, MSG_READY, g, sizeof *g, -1);
 	} else {

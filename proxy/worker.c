@@ -50,7 +50,7 @@ static void build(struct work *work)
 {
 	struct worker *w = container_of(work, struct worker, build);
 	struct msg_generation m = { w->next_generation };
-	char why[1024];
+	char why[MSG_TEXT_MAX];
 
 	switch (site_build(w->next, BUILD_US, why, sizeof why)) {
 	case 0:
