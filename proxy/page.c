@@ -259,8 +259,7 @@ static void body_html(struct text *t, const struct row *r, const struct page_abo
 	put(t, STR("</p>\n"));
 	if (r->then.n) {
 		put(t, STR("<p class=\"then\">"));
-		put_html(t,
-			 waits ? STR("This page tries again every few seconds, until it is back.") : r->then);
+		put_html(t, waits ? STR("This page tries again by itself every few seconds.") : r->then);
 		put(t, STR("</p>\n"));
 	}
 	if (about->id.n) {
