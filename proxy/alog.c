@@ -1,6 +1,5 @@
 #include "proxy/alog.h"
 #include "core/log.h"
-#include "core/target.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -10,6 +9,7 @@ enum {
 	GATHERED_BYTES = 64 * 1024,
 	FIRST_BYTES = 4096,
 	/* bounds of what one line may show of a field, escaped */
+	PEER_BYTES = 128,
 	USER_BYTES = 256,
 	METHOD_BYTES = 256,
 	PATH_BYTES = 16 * 1024,
@@ -215,9 +215,12 @@ static char *put_escaped(char *p, size_t cap, struct str s)
 
 static char *put_number(char *p, uint64_t n)
 {
-	char digits[24];
+	char digits[20], *d = digits + sizeof digits;
 
-	return put(p, str_of(digits, (size_t)snprintf(digits, sizeof digits, "%llu", (unsigned long long)n)));
+	do
+		*--d = (char)('0' + n % 10);
+	while (n /= 10);
+	return put(p, str_of(d, (size_t)(digits + sizeof digits - d)));
 }
 
 static char *put_request(char *p, const struct exchange *x)
@@ -250,18 +253,17 @@ static size_t escaped_bytes(struct str s, size_t cap)
 	return MIN(4 * s.n + 1, cap);
 }
 
-void alog_line(struct alog *l, const struct exchange *x)
+void alog_line(struct alog *l, const struct exchange *x, struct str peer)
 {
 	struct str referer = field(x, FIELD_REFERER), agent = field(x, FIELD_USER_AGENT);
 	struct str path = x->request ? x->request->path : STR_NONE;
-	char host[ADDR_TEXT_BYTES], *p;
+	char *p;
 
 	if (l->fd < 0)
 		return;
-	addr_host((const struct sockaddr *)&x->facts.peer, host, sizeof host);
-	p = room(l, 256 + sizeof host + USER_BYTES + METHOD_BYTES + escaped_bytes(path, PATH_BYTES) +
+	p = room(l, 256 + PEER_BYTES + USER_BYTES + METHOD_BYTES + escaped_bytes(path, PATH_BYTES) +
 			    escaped_bytes(referer, REFERER_BYTES) + escaped_bytes(agent, AGENT_BYTES));
-	p = put(p, str_from_c(host));
+	p = put_escaped(p, PEER_BYTES, peer);
 	p = put(p, STR(" - "));
 	p = put_escaped(p, USER_BYTES, x->facts.user);
 	p = put(p, STR(" "));

@@ -26,8 +26,8 @@ void alog_put(struct alog *l);
  */
 void alog_set_fd(struct alog *l, int fd);
 
-/* Gathers the line of a finished exchange. */
-void alog_line(struct alog *l, const struct exchange *x);
+/* Gathers the line of a finished exchange; peer is the client's address as text. */
+void alog_line(struct alog *l, const struct exchange *x, struct str peer);
 
 /* Lines lost so far. */
 uint64_t alog_dropped(const struct alog *l);

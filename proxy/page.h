@@ -34,7 +34,7 @@ enum page_format page_choose(const struct head *request);
 
 /*
  * A page. The 503 in HTML that answers a GET reloads itself, and counts that in a cookie of its own path that
- * lives 20 s; it stops at PAGE_RETRIES_MAX.
+ * lives 20 s; it stops at PAGE_RETRIES_MAX. (A browser that takes no cookies goes on until it is closed.)
  */
 struct head *page_make(struct arena *a, const struct head *request, const struct page_about *about,
 		       struct str *body) MUST_USE;

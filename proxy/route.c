@@ -264,14 +264,23 @@ static enum err route_path(struct exchange *x, const struct head *h)
 	return ERR_INTERNAL;
 }
 
+/* Most clients name in HTTP the host that they named in TLS, by which the vhost was chosen already. */
+static bool is_sni(const struct exchange *x, struct str authority)
+{
+	struct str sni = x->facts.sni;
+
+	return sni.n && str_starts(authority, sni) && (authority.n == sni.n || authority.p[sni.n] == ':');
+}
+
 /* The vhost that answers for this authority here, or none. */
 static enum err use_vhost(struct exchange *x, const struct head *h)
 {
 	struct route *r = x->route;
 
-	/* most clients name in TLS and in HTTP the same */
-	if (!r->ref.vhost || !h->authority.n || !str_eq(h->authority, x->facts.sni))
-		r->ref.vhost = r->listener ? tables_vhost(r->listener, h->authority, NULL) : NULL;
+	if (!r->listener)
+		return ERR_MISDIRECTED;
+	if (r->listener->strict || !is_sni(x, h->authority))
+		r->ref.vhost = tables_vhost(r->listener, h->authority, NULL);
 	if (!r->ref.vhost)
 		return ERR_MISDIRECTED;
 	use_limits(x, &vhost_conf(r)->limits, &vhost_conf(r)->timeouts);
@@ -375,6 +384,7 @@ static void response(struct exchange *x, struct head *h)
 		return;
 	v = vhost_conf(r);
 	t.date = site_date(r->site);
+	t.is_ours = r->is_ours;
 	if (v) {
 		t.headers = v->headers;
 		t.nheaders = v->nheaders;
@@ -410,7 +420,7 @@ static void finished(struct exchange *x)
 	log = log_of(r);
 	/* a connection that ended between two requests has nothing to tell */
 	if (log && (x->request || x->facts.status))
-		alog_line(log, x);
+		alog_line(log, x, r->peer);
 	alog_put(r->log);
 	if (r->site)
 		site_put(r->site);

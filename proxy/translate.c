@@ -257,7 +257,10 @@ struct str translate_location(struct arena *a, struct str value, const struct tr
 	path = origin && !n ? STR("/") : str_of(rest.p, n);
 	if (!map_path(a, path, str_of(rest.p + n, rest.n - n), t, &mapped))
 		return value;
-	return origin ? arena_printf(a, "%.*s%.*s", (int)origin, value.p, STR_ARG(mapped)) : mapped;
+	if (origin)
+		return arena_printf(a, "%.*s%.*s", (int)origin, value.p, STR_ARG(mapped));
+	/* RFC 3986 section 4.2: "//x" alone would name a host */
+	return str_starts(mapped, STR("//")) ? arena_printf(a, "/.%.*s", STR_ARG(mapped)) : mapped;
 }
 
 struct str translate_set_cookie(struct arena *a, struct str value, const struct translate_down *t)
@@ -295,6 +298,23 @@ static void map_back(struct arena *a, struct head *h, const struct translate_dow
 	}
 }
 
+/* What the answer is, and that nobody keeps it, is for a page of our own to say. */
+static bool is_settled(const struct translate_down *t, struct str name)
+{
+	return t->is_ours && (str_eq_nocase(name, field_name(FIELD_CACHE_CONTROL)) ||
+			      str_eq_nocase(name, field_name(FIELD_CONTENT_TYPE)));
+}
+
+static void add_headers(struct arena *a, struct head *h, const struct translate_down *t)
+{
+	for (size_t i = 0; i < t->nheaders; i++)
+		if (!is_settled(t, t->headers[i].name))
+			head_remove_name(h, t->headers[i].name);
+	for (size_t i = 0; i < t->nheaders; i++)
+		if (!is_settled(t, t->headers[i].name))
+			head_add(a, h, t->headers[i].name, t->headers[i].value);
+}
+
 void translate_response(struct arena *a, struct head *h, const struct translate_down *t)
 {
 	/* 1xx have their own few fields; 101 belongs to the two that talk by it */
@@ -305,10 +325,7 @@ void translate_response(struct arena *a, struct head *h, const struct translate_
 	if (t->sts && !head_find(h, FIELD_STRICT_TRANSPORT_SECURITY))
 		head_add_id(a, h, FIELD_STRICT_TRANSPORT_SECURITY,
 			    STR("max-age=15768000; includeSubDomains"));
-	for (size_t i = 0; i < t->nheaders; i++)
-		head_remove_name(h, t->headers[i].name);
-	for (size_t i = 0; i < t->nheaders; i++)
-		head_add(a, h, t->headers[i].name, t->headers[i].value);
+	add_headers(a, h, t);
 	/* RFC 9110 section 6.6.1 */
 	if (!head_find(h, FIELD_DATE))
 		head_add_id(a, h, FIELD_DATE, arena_dup(a, t->date));

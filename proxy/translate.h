@@ -29,6 +29,7 @@ struct head *translate_request(struct arena *a, const struct head *h, const stru
 struct translate_down {
 	const struct conf_header *headers; /* set on every answer */
 	size_t nheaders;
+	bool is_ours;         /* the answer is a page: they do not change its type and its caching */
 	bool sts;             /* add Strict-Transport-Security: the vhost asks for it, and it is TLS */
 	struct str date;      /* for an answer that has none; copied */
 	/* A mounted upstream names its own places as it knows them: */

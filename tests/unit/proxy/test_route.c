@@ -368,6 +368,29 @@ static void the_request_is_translated(void **state)
 	done();
 }
 
+/* The name in HTTP decides, whatever the one in TLS was. */
+static void hosts_decide(void **state)
+{
+	static const char *const hosts[] = {"x.b.test", "x.b.test:8443", "X.B.Test."};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+		ask("GET", hosts[i], "/only");
+		assert_string_equal(fake.opened->text, "unix:/run/b.sock");
+		done();
+	}
+	connect_to("*:443", "x.b.test");
+	ask("GET", "x.b.test.evil.test", "/only");
+	assert_string_equal(fake.opened->text, "unix:/run/root.sock");
+	done();
+	ask("GET", "a.test", "/only");
+	assert_string_equal(fake.opened->text, "unix:/run/root.sock");
+	done();
+	ask("GET", "x.b.test:1", "/only");
+	assert_string_equal(fake.opened->text, "unix:/run/b.sock");
+	done();
+}
+
 static void facts_and_limits_are_those_of_the_route(void **state)
 {
 	struct head *h = begin("POST", "a.test", "/limited/x");
@@ -475,6 +498,8 @@ static void strict_hosts_are_misdirected(void **state)
 	assert_int_equal(x->facts.error, ERR_MISDIRECTED);
 	expect_page(421);
 	connect_to("*:8443", "other.test");
+	ask("GET", "other.test", "/");
+	expect_page(421);
 	ask("GET", "s.test", "/");
 	assert_int_equal(fake.opens, 1);
 	done();
@@ -811,6 +836,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(paths_lead_to_their_mounts, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_request_is_translated, setup, teardown),
+		cmocka_unit_test_setup_teardown(hosts_decide, setup, teardown),
 		cmocka_unit_test_setup_teardown(facts_and_limits_are_those_of_the_route, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_go_up_is_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(pages_carry_the_vhosts_own_fields, setup, teardown),

@@ -259,6 +259,29 @@ static void adds_a_vhosts_own_fields(void **state)
 	assert_string_equal(fields_text(h), "Strict-Transport-Security: max-age=1\nDate: then\n");
 }
 
+static void pages_keep_their_type_and_their_caching(void **state)
+{
+	static const struct conf_header rows[] = {
+		{{"cache-control", 13}, {"max-age=9", 9}},
+		{{"Content-Type", 12}, {"x/y", 3}},
+		{{"Content-Security-Policy", 23}, {"default-src *", 13}},
+	};
+	struct translate_down t = {.headers = rows, .nheaders = 3, .date = STR("now"), .is_ours = true};
+	const char *fields =
+		"Content-Type: text/html\nCache-Control: no-store\nContent-Security-Policy: none\n";
+	struct head *h = response(503, fields);
+
+	(void)state;
+	translate_response(&arena, h, &t);
+	assert_string_equal(fields_text(h), "Content-Type: text/html\nCache-Control: no-store\n"
+					    "Content-Security-Policy: default-src *\ndate: now\n");
+	t.is_ours = false;
+	h = response(503, fields);
+	translate_response(&arena, h, &t);
+	assert_string_equal(fields_text(h), "cache-control: max-age=9\nContent-Type: x/y\n"
+					    "Content-Security-Policy: default-src *\ndate: now\n");
+}
+
 static void leaves_interim_heads_and_tunnels_alone(void **state)
 {
 	static const unsigned statuses[] = {100, 101, 103};
@@ -321,6 +344,8 @@ static const struct {
 	{"/", "/base", "/base/x", "/x"},
 	{"/", "/base", "/base", "/"},
 	{"/", "/base", "/x", "/x"},
+	{"/", "/base", "/base//b.test/x", "/.//b.test/x"},
+	{"/", "/base", "https://a.test/base//b.test/x", "https://a.test//b.test/x"},
 	{"/a", "/a/b", "/a/b/x", "/a/x"},
 	{"/a/b", "/a", "/a/b/x", "/a/b/x"},
 	{"/a/b", "/a", "/a/x", "/a/b/x"},
@@ -402,6 +427,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_trusted_proxy_is_believed, setup, teardown),
 		cmocka_unit_test_setup_teardown(counts_forwards_of_options, setup, teardown),
 		cmocka_unit_test_setup_teardown(adds_a_vhosts_own_fields, setup, teardown),
+		cmocka_unit_test_setup_teardown(pages_keep_their_type_and_their_caching, setup, teardown),
 		cmocka_unit_test_setup_teardown(leaves_interim_heads_and_tunnels_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(maps_locations_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(maps_cookie_paths_back, setup, teardown),
