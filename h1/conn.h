@@ -122,5 +122,5 @@ void h1s_begin_body(struct h1s *c);
 
 /* Writes what there is, and goes on from the end of an answer. c may be CLOSED afterwards. */
 void h1s_send(struct h1s *c);
-/* The up end is gone: what was told before of the answer's head. */
+/* The up end is gone: what the stream takes of what it told before. c may be CLOSED afterwards. */
 void h1s_send_last(struct h1s *c);
