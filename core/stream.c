@@ -219,6 +219,27 @@ ssize_t stream_sock_writev(struct stream *s, const struct iovec *iov, int n)
 	return r;
 }
 
+ssize_t stream_peek(struct stream *s, void *p, size_t n)
+{
+	ssize_t r;
+
+	do {
+		r = recv(s->ev.fd, p, n, MSG_PEEK);
+	} while (r < 0 && errno == EINTR);
+	if (r < 0)
+		r = failed(s, STREAM_IN);
+	else if ((size_t)r < n && !(s->sock & STREAM_HUP))
+		s->sock &= (uint8_t)~STREAM_IN;
+	s->can = s->sock;
+	return r;
+}
+
+void stream_peeked(struct stream *s)
+{
+	s->sock |= STREAM_IN;
+	stream_set_can(s, s->sock);
+}
+
 /* Readiness that an owner uses up itself needs no queueing: it is in the middle of a call. */
 static ssize_t sock_readv(struct stream *s, const struct iovec *iov, int n)
 {

@@ -93,6 +93,14 @@ ssize_t stream_readv(struct stream *s, const struct iovec *iov, int n) MUST_USE;
 ssize_t stream_read(struct stream *s, void *p, size_t n) MUST_USE;
 ssize_t stream_writev(struct stream *s, const struct iovec *iov, int n) MUST_USE;
 ssize_t stream_write(struct stream *s, const void *p, size_t n) MUST_USE;
+/*
+ * Of a plain socket: copies up to n of the bytes that wait, which stay where they are. Returns as
+ * stream_read. When there are fewer than n the owner is called again only after more came, until it calls
+ * stream_peeked.
+ */
+ssize_t stream_peek(struct stream *s, void *p, size_t n) MUST_USE;
+/* Peeking is over: what waits is to be read, by whoever owns the stream next. */
+void stream_peeked(struct stream *s);
 void stream_shutdown(struct stream *s);
 static inline size_t stream_unsent(const struct stream *s)
 {

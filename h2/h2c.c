@@ -452,6 +452,8 @@ struct h2c *h2c_open(struct stream *s, struct host *host)
 	hpack_encoder_init(&c->encoder);
 	stream_own(s, c, on_ready);
 	announce(c);
+	if (host->ops->is_draining(host))
+		h2c_drain(c);
 	stream_want(s, STREAM_IN | STREAM_HUP);
 	h2c_wake(c);
 	return c;

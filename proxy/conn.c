@@ -1,6 +1,8 @@
 #include "proxy/conn.h"
 #include "core/log.h"
 #include "h1/h1s.h"
+#include "h2/frame.h"
+#include "h2/h2c.h"
 #include "proxy/route.h"
 #include "tls/tls.h"
 
@@ -52,6 +54,7 @@ static void closed(struct host *h, enum err why)
 	if (why != ERR_OK)
 		log_info("%s: %s", c->facts.peer_host, err_text(why));
 	c->h1 = NULL;
+	c->h2 = NULL;
 	conn_end(c);
 }
 
@@ -97,22 +100,52 @@ static void answer_plain(struct conn *c)
 
 /* ---- until the protocol is known ---- */
 
-/* By what was agreed on, or what the first bytes are: only HTTP/1 so far. */
-static void open_protocol(struct conn *c)
+/* By what was agreed on, or by what the first bytes are. */
+static void open_protocol(struct conn *c, bool is_h2)
 {
 	struct stream *s = c->stream;
 
 	timer_stop(&c->timer);
 	c->stream = NULL;
-	c->h1 = h1s_open(s, &c->host);
+	if (is_h2)
+		c->h2 = h2c_open(s, &c->host);
+	else
+		c->h1 = h1s_open(s, &c->host);
 }
 
 static void timed_out(struct timer *t)
 {
 	struct conn *c = container_of(t, struct conn, timer);
 
-	log_info("%s: %s", c->facts.peer_host, err_text(ERR_HANDSHAKE_TIMEOUT));
+	log_info("%s: %s", c->facts.peer_host,
+		 err_text(c->facts.tls ? ERR_HANDSHAKE_TIMEOUT : ERR_HEAD_TIMEOUT));
 	conn_end(c);
+}
+
+/*
+ * A plain listener: h2 with prior knowledge begins with its preface (RFC 9113 section 3.3), anything else
+ * is HTTP/1. Bytes that could become the preface are waited for.
+ */
+static void peek_preface(struct stream *s)
+{
+	struct conn *c = s->owner;
+	char bytes[H2_PREFACE_BYTES];
+	ssize_t n = stream_peek(s, bytes, sizeof bytes);
+
+	if (n == -ERR_AGAIN)
+		return;
+	if (n <= 0) {
+		conn_end(c);
+		return;
+	}
+	if (memcmp(bytes, H2_PREFACE, (size_t)n) == 0 && n < H2_PREFACE_BYTES && !stream_is_hup(s)) {
+		if (!c->begun) /* in all: dripping does not extend it */
+			timer_set(&c->timer, site_timeouts(site_of(c), &c->facts)->request_head_ms);
+		c->begun = true;
+		return;
+	}
+	stream_peeked(s);
+	open_protocol(c, memcmp(bytes, H2_PREFACE, (size_t)n) == 0);
 }
 
 static void shaken(struct stream *s, enum err e, const char *why)
@@ -129,7 +162,7 @@ static void shaken(struct stream *s, enum err e, const char *why)
 		f = tls_stream_facts(s);
 		c->facts.sni = f->sni;
 		c->facts.tls_version = (uint16_t)f->version;
-		open_protocol(c);
+		open_protocol(c, str_eq(f->alpn, STR("h2")));
 	}
 }
 
@@ -157,7 +190,9 @@ void conn_begin(struct conn *c)
 	struct site_listener *l = site_listener(site_of(c), c->facts.listener);
 
 	if (!l || !site_listener_is_tls(l)) {
-		open_protocol(c);
+		timer_set(&c->timer, site_timeouts(site_of(c), &c->facts)->keepalive_ms);
+		stream_own(c->stream, c, peek_preface);
+		stream_want(c->stream, STREAM_IN);
 		return;
 	}
 	c->facts.tls = true;
@@ -171,12 +206,16 @@ void conn_drain(struct conn *c)
 	/* one that still shakes hands will be told by is_draining */
 	if (c->h1)
 		h1s_drain(c->h1);
+	if (c->h2)
+		h2c_drain(c->h2);
 }
 
 void conn_cut(struct conn *c)
 {
 	if (c->h1)
 		h1s_abort(c->h1, ERR_DRAIN);
+	else if (c->h2)
+		h2c_abort(c->h2, ERR_DRAIN);
 	else
 		conn_end(c);
 }

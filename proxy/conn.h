@@ -16,6 +16,7 @@
 struct accept;
 struct tls_listener;
 struct h1s;
+struct h2c;
 
 /*
  * A listener of the configuration, by name. It outlives the configuration that named it as long as there are
@@ -40,9 +41,11 @@ struct conn {
 	struct door *door;
 	void (*ended)(struct conn *c);
 	struct stream *stream;  /* ours until the protocol's connection has it */
-	struct h1s *h1;
+	struct h1s *h1;         /* one of these once the protocol is known */
+	struct h2c *h2;
 	struct tls_listener *tls;
 	struct timer timer;
+	bool begun;             /* the first bytes are there, and do not tell the protocol yet */
 	uint64_t address_hash;  /* accept's; 0: its address is not counted */
 	struct site_conn facts;
 };

@@ -37,7 +37,7 @@ struct tls_policy {
 	struct str ciphers, tls13_ciphers, curves;
 	int min_version, max_version;
 	uint64_t options_set, options_clear;
-	struct str alpn; /* comma-separated, in order of preference; empty: "http/1.1" until h2 exists */
+	struct str alpn; /* comma-separated, in order of preference; empty: "h2,http/1.1" */
 };
 
 /*
