@@ -115,7 +115,6 @@ static enum err open_tunnel(struct up_conn *c, struct head *h)
 	c->body_told = false;
 	h1_out_begin(&c->out, H1_UNTIL_CLOSE, 0);
 	h1_body_init(&c->body, H1_RESPONSE, H1_UNTIL_CLOSE, 0, &c->limits, &c->end.x->arena);
-	timer_stop(&c->timer);
 	x_open_tunnel(&c->end);
 	x_head(&c->end, h);
 	loop_post(&c->flush); /* a client may have sent ahead */

@@ -82,11 +82,16 @@ void up_conn_close(struct up_conn *c)
 	loop_bury(&c->grave, bury);
 }
 
-void up_conn_fail(struct up_conn *c, enum err why)
+static void give_up(struct up_conn *c, enum err why)
 {
-	log_info("upstream %s: %s", c->target->name, err_text(why));
 	x_abort(&c->end, why);
 	up_conn_close(c);
+}
+
+void up_conn_fail(struct up_conn *c, enum err why)
+{
+	log_info("%s: %s", c->target->name, err_text(why));
+	give_up(c, why);
 }
 
 /* ---- time ---- */
@@ -279,13 +284,11 @@ static void on_ready(struct stream *s)
 		up_answer_read(c);
 }
 
-/* The first lines of an attempt's history. */
 static void note_try(struct up_conn *c, bool reused)
 {
 	struct x_facts *facts = &c->end.x->facts;
 
 	facts->tries++;
-	facts->upstream = c->target->name;
 	facts->upstream_reused = reused;
 	facts->sent = facts->answered = false;
 	c->reused = reused;
@@ -339,9 +342,8 @@ static bool find_kept(struct up_conn *c)
 			return false;
 		c->stream = kept->stream;
 		kept->stream = NULL;
-		up_pool_uncount(kept);
-		up_pool_count(c);
 		up_conn_close(kept);
+		up_pool_count(c);
 	}
 }
 
@@ -356,8 +358,8 @@ static void connected(struct up_conn *c)
 
 static void not_connected(struct up_conn *c, enum err why)
 {
-	log_info("upstream %s: %s", c->target->name, strerror(c->dial.sys_errno));
-	up_conn_fail(c, why);
+	log_info("%s: %s (%s)", c->target->name, err_text(why), strerror(c->dial.sys_errno));
+	give_up(c, why);
 }
 
 static void dialled(struct dial *d, enum err e)
@@ -474,6 +476,7 @@ void up_open(struct exchange *x, struct up_target *t)
 {
 	struct up_conn *c = NULL;
 
+	x->facts.upstream = t->name;
 	if (x->facts.tries == 0 && list_empty(&t->waiting))
 		c = up_pool_take(t);
 	if (!c)

@@ -33,6 +33,7 @@ static struct rig {
 	int close_at_open;       /* a peer's connection that ends just before up_open; 0: none */
 	void (*at_open)(struct exchange *x); /* called then */
 	int close_late;          /* and one that ends behind a turn's verbs, before what they wrote is sent */
+	const char *last_words;  /* which it sends before; NULL: nothing */
 	struct work late;
 	bool may_retry;          /* ask up_may_retry after an abort */
 	unsigned retries;
@@ -94,6 +95,8 @@ static void rig_abort(struct end *e, enum err why)
 		rig.tells[rig.ntells++] = why;
 	if (rig.may_retry && up_may_retry(x, why)) {
 		rig.retries++;
+		if (rig.at_open)
+			rig.at_open(x);
 		up_open(x, rig.target);
 		return;
 	}
@@ -224,6 +227,9 @@ static inline void rig_settle(void)
 static void rig_close_late(struct work *w)
 {
 	(void)w;
+	if (rig.last_words)
+		assert_true(send(rig.close_late, rig.last_words, strlen(rig.last_words), MSG_NOSIGNAL) > 0);
+	rig.last_words = NULL;
 	close(rig.close_late);
 }
 
@@ -435,4 +441,36 @@ static inline int rig_get_new(void)
 	peer_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 	client_gets(&t, 200, "ok");
 	return fd;
+}
+
+/* A request without a body on a new connection, whose peer has read the head. */
+static inline int rig_asked(struct test_end *t, const char *method)
+{
+	int fd;
+
+	client_ask(t, method, "/");
+	fd = peer_accept();
+	peer_read_head(fd);
+	return fd;
+}
+
+/* A POST whose body is still to come; its head was read. */
+static inline int rig_posted(struct test_end *t, int64_t length)
+{
+	int fd;
+
+	client_post(t, length);
+	fd = peer_accept();
+	peer_read_head(fd);
+	return fd;
+}
+
+/* Puts what there is room for of a body of zeros; returns how much. */
+static inline size_t rig_put_zeros(struct test_end *t, size_t n)
+{
+	static const char zeros[64 * 1024];
+
+	n = x_room(&t->e, MIN(n, sizeof zeros));
+	x_put(&t->e, zeros, n);
+	return n;
 }

@@ -1,17 +1,6 @@
 /* What comes back from an upstream: heads, bodies, ends, and everything that may be wrong with them. */
 #include "tests/unit/uds-upstream/rig.h"
 
-/* A GET is asked on a new connection, whose peer has read the head. */
-static int asked(struct test_end *t, const char *method)
-{
-	int fd;
-
-	client_ask(t, method, "/");
-	fd = peer_accept();
-	peer_read_head(fd);
-	return fd;
-}
-
 /* ---- broken answers ---- */
 
 /* After `text` the peer closes. None of it reaches the client but as the error's page. */
@@ -62,7 +51,7 @@ static void a_broken_head_is_502(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(broken_heads); i++) {
 		struct test_end t;
-		int fd = asked(&t, "GET");
+		int fd = rig_asked(&t, "GET");
 
 		rig.aborted = ERR_OK;
 		peer_send(fd, broken_heads[i].text);
@@ -83,7 +72,7 @@ static void a_broken_head_is_502_byte_by_byte(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(broken_heads); i++) {
 		struct test_end t;
-		int fd = asked(&t, "GET");
+		int fd = rig_asked(&t, "GET");
 
 		rig.aborted = ERR_OK;
 		for (const char *at = broken_heads[i].text; *at && !rig.aborted; at++) {
@@ -103,7 +92,7 @@ static void a_nul_in_a_head_is_502(void **state)
 {
 	static const char text[] = "HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n";
 	struct test_end t;
-	int fd = asked(&t, "GET");
+	int fd = rig_asked(&t, "GET");
 
 	(void)state;
 	peer_send_bytes(fd, text, sizeof text - 1);
@@ -142,7 +131,7 @@ static void a_broken_body_is_never_whole(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(broken_bodies); i++) {
 		for (int at_once = 0; at_once < 2; at_once++) {
 			struct test_end t;
-			int fd = asked(&t, "GET");
+			int fd = rig_asked(&t, "GET");
 			char got[64];
 
 			peer_send(fd, "HTTP/1.1 200 OK\r\n");
@@ -172,7 +161,7 @@ static void a_reset_within_a_body_is_no_end(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
 		struct test_end t;
-		int fd = asked(&t, "GET");
+		int fd = rig_asked(&t, "GET");
 
 		peer_send(fd, heads[i]);
 		UNTIL(buf_len(&t.got) == 3);
@@ -186,7 +175,7 @@ static void a_reset_instead_of_an_answer_is_502(void **state)
 {
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	struct test_end t;
-	int fd = asked(&t, "GET");
+	int fd = rig_asked(&t, "GET");
 
 	(void)state;
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
@@ -199,7 +188,7 @@ static void a_reset_instead_of_an_answer_is_502(void **state)
 static void too_many_interim_heads_are_502(void **state)
 {
 	struct test_end t;
-	int fd = asked(&t, "GET");
+	int fd = rig_asked(&t, "GET");
 
 	(void)state;
 	/* also those that are not passed on count */
@@ -222,7 +211,7 @@ static void a_large_head_passes_and_a_larger_one_is_502(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		struct test_end t;
-		int fd = asked(&t, "GET");
+		int fd = rig_asked(&t, "GET");
 
 		memset(value, 'v', sizes[i]);
 		peer_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nA: ");
@@ -258,7 +247,7 @@ static void a_limit_of_any_size_bounds_a_line(void **state)
 
 	(void)state;
 	rig.x_limits.response_head_bytes = LIMIT_NONE;
-	fd = asked(&t, "GET");
+	fd = rig_asked(&t, "GET");
 	peer_send(fd, "HTTP/1.1 200 OK\r\nA: ");
 	memset(value, 'v', sizeof value);
 	for (size_t at = 0; at < sizeof value;) {
@@ -276,7 +265,7 @@ static void a_limit_of_any_size_bounds_a_line(void **state)
 static void too_many_fields_are_502(void **state)
 {
 	struct test_end t;
-	int fd = asked(&t, "GET");
+	int fd = rig_asked(&t, "GET");
 
 	(void)state;
 	peer_send(fd, "HTTP/1.1 200 OK\r\n");
@@ -289,7 +278,7 @@ static void too_many_fields_are_502(void **state)
 static void large_trailers_break_the_answer_off(void **state)
 {
 	struct test_end t;
-	int fd = asked(&t, "GET");
+	int fd = rig_asked(&t, "GET");
 
 	(void)state;
 	peer_send(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n");
@@ -312,7 +301,7 @@ static void large_trailers_break_the_answer_off(void **state)
 static void an_interim_head_is_never_the_answer(void **state)
 {
 	struct test_end t;
-	int fd = asked(&t, "GET");
+	int fd = rig_asked(&t, "GET");
 
 	(void)state;
 	peer_send(fd, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -413,7 +402,7 @@ static void a_body_that_ends_with_the_connection_is_whole(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
 		for (int at_once = 0; at_once < 2; at_once++) {
 			struct test_end t;
-			int fd = asked(&t, "GET");
+			int fd = rig_asked(&t, "GET");
 
 			peer_send(fd, heads[i]);
 			if (!at_once)
@@ -438,7 +427,7 @@ static void fields_pass(void **state)
 				   "Content-Length: 0\r\n\r\n";
 	static const char *const want[] = { "B", "Set-Cookie", "a", "Set-Cookie", "Content-Length" };
 	struct test_end t;
-	int fd = asked(&t, "GET");
+	int fd = rig_asked(&t, "GET");
 	size_t n = 0;
 
 	(void)state;
@@ -466,7 +455,7 @@ static void bytes_move_in_the_turn_they_come(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
 		struct test_end t;
-		int fd = asked(&t, "GET");
+		int fd = rig_asked(&t, "GET");
 
 		peer_send(fd, heads[i]);
 		UNTIL(t.heads == 1);
@@ -487,7 +476,7 @@ static void a_full_pipe_stops_reading(void **state)
 	static char body[1024 * 1024];
 	size_t sent = 0, before = 0;
 	struct test_end t;
-	int fd = asked(&t, "GET");
+	int fd = rig_asked(&t, "GET");
 
 	(void)state;
 	t.hold = true;

@@ -288,6 +288,59 @@ static void a_stale_tcp_connection_costs_a_get_a_try_and_a_post_a_look(void **st
 	assert_int_equal(rig.retries, 1);
 }
 
+/* What an upstream says before it closes an unused connection is not the answer to what it has not read. */
+static void a_farewell_is_not_the_answer(void **state)
+{
+	struct test_end t;
+	int fd = rig_get_new();
+
+	(void)state;
+	rig.may_retry = true;
+	rig.last_words = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+	peer_close_late(fd);
+	client_ask(&t, "GET", "/");
+	is_served_anew(&t);
+	assert_int_equal(rig.retries, 1);
+}
+
+/* An upstream that accepts, and closes before anything can be written, is not dialled for ever. */
+static void accept_and_close(struct work *w)
+{
+	int fd = peer_try_accept();
+
+	(void)w;
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static struct work accepting[8];
+static size_t naccepting;
+
+static void accept_and_close_late(struct exchange *x)
+{
+	(void)x;
+	assert_true(naccepting < ARRAY_SIZE(accepting));
+	work_init(&accepting[naccepting], accept_and_close);
+	/* behind the verb that dials, before the flush it posts: both are works of this turn */
+	loop_post(&accepting[naccepting++]);
+}
+
+static void an_upstream_that_hangs_up_is_not_dialled_for_ever(void **state)
+{
+	struct test_end t;
+
+	(void)state;
+	rig.may_retry = true;
+	naccepting = 0;
+	rig.at_open = accept_and_close_late;
+	client_ask(&t, "POST", "/");
+	UNTIL(t.ended);
+	assert_int_equal(naccepting, 3);
+	client_gets(&t, 502, "");
+	assert_int_equal(rig.facts.tries, 3);
+	assert_int_equal(rig.facts.sends, 0);
+}
+
 /* What the stream knows is enough: no call asks the kernel. */
 static void mark_ended(struct exchange *x)
 {
@@ -638,6 +691,27 @@ static void surplus_behind_a_large_body_ends_a_connection(void **state)
 	peer_sees_end(fd);
 }
 
+/* A read that filled the memory it had leaves open whether more is there: that is no reason to close. */
+static void a_read_without_a_rest_keeps_the_connection(void **state)
+{
+	static const char answer[] = "HTTP/1.1 204 No Content\r\n\r\n";
+	int fd = rig_get_new();
+
+	(void)state;
+	rig.pipe_bytes = sizeof answer - 1;
+	for (int i = 0; i < 3; i++) {
+		struct test_end t;
+
+		client_ask(&t, "GET", "/");
+		peer_read_head(fd);
+		peer_send(fd, answer);
+		client_gets(&t, 204, "");
+		rig_settle();
+		assert_int_equal(up_count(), 1);
+	}
+	close(fd);
+}
+
 static void http10_with_keep_alive_is_kept(void **state)
 {
 	struct test_end t;
@@ -674,6 +748,8 @@ int main(void)
 		RIG_TEST_TCP(a_connection_that_ended_this_turn_is_not_used),
 		RIG_TEST(a_stale_unix_connection_costs_no_request_anything),
 		RIG_TEST_TCP(a_stale_tcp_connection_costs_a_get_a_try_and_a_post_a_look),
+		RIG_TEST(a_farewell_is_not_the_answer),
+		RIG_TEST(an_upstream_that_hangs_up_is_not_dialled_for_ever),
 		RIG_TEST(a_connection_known_to_have_ended_is_not_used),
 		RIG_TEST(a_connection_that_ends_before_it_is_asked_is_not_used),
 		RIG_TEST(sending_again_may_cost_an_idle_connection),
@@ -691,6 +767,7 @@ int main(void)
 		RIG_TEST(draining_keeps_nothing),
 		RIG_TEST(what_ends_a_connection_ends_it),
 		RIG_TEST(surplus_behind_a_large_body_ends_a_connection),
+		RIG_TEST(a_read_without_a_rest_keeps_the_connection),
 		RIG_TEST(http10_with_keep_alive_is_kept),
 	};
 

@@ -257,16 +257,26 @@ static void only_a_valid_101_opens_one(void **state)
 
 static void nobody_who_did_not_ask_gets_one(void **state)
 {
-	struct test_end t;
-	int fd;
+	/* the second has the digest of no key at all */
+	static const char *const answers[] = {
+		switching,
+		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+		"Sec-WebSocket-Accept: Kfh9QIsMVZcl6xEPYxPHzW8SZ8w=\r\n\r\n",
+	};
 
 	(void)state;
-	client_ask(&t, "GET", "/");
-	fd = peer_accept();
-	assert_null(strcasestr(peer_read_head(fd), "upgrade"));
-	peer_send(fd, switching);
-	client_gets_error(&t, ERR_UP_BAD_UPGRADE);
-	peer_sees_end(fd);
+	assert_true(up_websocket_is_accepted(STR(""), STR("Kfh9QIsMVZcl6xEPYxPHzW8SZ8w=")));
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		struct test_end t;
+		int fd;
+
+		client_ask(&t, "GET", "/");
+		fd = peer_accept();
+		assert_null(strcasestr(peer_read_head(fd), "upgrade"));
+		peer_send(fd, answers[i]);
+		client_gets_error(&t, ERR_UP_BAD_UPGRADE);
+		peer_sees_end(fd);
+	}
 }
 
 /* Then it is plain HTTP, and the connection goes on. */
