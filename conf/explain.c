@@ -91,11 +91,11 @@ static const struct row rows[] = {
 };
 
 /* What follows a place in the prepared bytes. */
-static struct str from_place(struct str s, unsigned line, unsigned column)
+static struct str from_place(struct str s, struct conf_pos pos)
 {
 	uint32_t code;
 
-	for (unsigned at = 1; at < line && s.n; at++) {
+	for (unsigned at = 1; at < pos.line && s.n; at++) {
 		while (s.n && s.p[0] != '\n' && s.p[0] != '\r')
 			s.p++, s.n--;
 		if (s.n > 1 && s.p[0] == '\r' && s.p[1] == '\n')
@@ -103,7 +103,7 @@ static struct str from_place(struct str s, unsigned line, unsigned column)
 		if (s.n)
 			s.p++, s.n--;
 	}
-	for (unsigned at = 1; at < column && s.n && s.p[0] != '\n' && s.p[0] != '\r'; at++)
+	for (unsigned at = 1; at < pos.column && s.n && s.p[0] != '\n' && s.p[0] != '\r'; at++)
 		if (!conf_take_char(&s, &code))
 			break;
 	return s;
@@ -135,40 +135,47 @@ static bool fits(const struct row *row, const struct conf_complaint *c, struct s
 	       (!row->characters[0] || (here.n && strchr(row->characters, here.p[0])));
 }
 
-static struct conf_pos place_of(enum place place, const struct conf_complaint *c, const char *file)
+static struct conf_pos place_of(enum place place, const struct conf_complaint *c)
 {
 	switch (place) {
 	case AT_OPEN:
-		if (c->open_line && is_end(from_place(c->bytes, c->line, c->column)))
-			return (struct conf_pos){ file, c->open_line, c->open_column };
+		if (c->open_at.line && is_end(from_place(c->text->bytes, c->at)))
+			return c->open_at;
 		break;
 	case AT_CONTEXT:
-		if (c->context_line)
-			return (struct conf_pos){ file, c->context_line, c->context_column };
+		if (c->context_at.line)
+			return c->context_at;
 		break;
 	case AT_PROBLEM:
 		break;
 	}
-	return (struct conf_pos){ file, c->line, c->column };
+	return c->at;
 }
 
-void conf_explain(const struct conf_complaint *c, const char *file, struct conf_report *r)
+void conf_explain(const struct conf_complaint *c, struct conf_report *r)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct conf_pos pos = place_of(rows[i].place, c, file);
-		struct str here = from_place(c->bytes, pos.line, pos.column);
-		struct str word = word_of(here, c->json_style);
-		const char *remedy = rows[i].remedy;
-		char quoted[128];
+	const struct row *row = NULL;
+	struct conf_pos pos = c->at;
+	struct str here, word;
+	const char *remedy;
+	char quoted[128];
 
-		if (!fits(&rows[i], c, here))
-			continue;
-		snprintf(quoted, sizeof quoted, "quote it: \"%.*s\"", CONF_QUOTE(word));
-		if (strcmp(remedy, "quote") == 0)
-			remedy = quoted;
-		conf_report_add(r, CONF_ERROR, pos, remedy, "%s", rows[i].reason);
+	for (size_t i = 0; !row && i < ARRAY_SIZE(rows); i++) {
+		pos = place_of(rows[i].place, c);
+		here = from_place(c->text->bytes, pos);
+		if (fits(&rows[i], c, here))
+			row = &rows[i];
+	}
+	if (!row) {
+		pos = c->at;
+		pos.column = conf_original_column(c->text, pos.line, pos.column);
+		conf_report_add(r, CONF_ERROR, pos, NULL, "%s%s%s", c->problem, c->context[0] ? " " : "",
+				c->context);
 		return;
 	}
-	conf_report_add(r, CONF_ERROR, (struct conf_pos){ file, c->line, c->column }, NULL, "%s%s%s",
-			c->problem, c->context[0] ? " " : "", c->context);
+	word = word_of(here, c->text->json_style);
+	snprintf(quoted, sizeof quoted, "quote it: \"%.*s\"", CONF_QUOTE(word));
+	remedy = strcmp(row->remedy, "quote") == 0 ? quoted : row->remedy;
+	pos.column = conf_original_column(c->text, pos.line, pos.column);
+	conf_report_add(r, CONF_ERROR, pos, remedy, "%s", row->reason);
 }

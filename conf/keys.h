@@ -72,186 +72,189 @@ enum conf_key_flags {
  * over. For these, the last column completes "NAME has nothing to do here: ..." or "NAME does nothing
  * yet: ...".
  */
-#define CONF_KEY_TABLE(X)                                                                                   \
-	X(GLOBAL, FILE, "global", "", SECTION, WORKS, ONCE, global, 0, "settings of the whole server")      \
-	X(VHOSTS, FILE, "vhosts", "", LIST, WORKS, ONCE, vhosts, 0, "the virtual hosts")                    \
-	/* global */                                                                                        \
-	X(COUNT_THREADS, GLOBAL, "count-threads", "", COUNT, WORKS, NEW_WORKERS, workers, 0,                \
-	  "worker processes; 0: one a CPU")                                                                 \
-	X(USERNAME, GLOBAL, "username", "", TEXT, WORKS, NEW_WORKERS, text, G(username),                    \
-	  "user that workers run as")                                                                       \
-	X(GROUPNAME, GLOBAL, "groupname", "", TEXT, WORKS, NEW_WORKERS, text, G(groupname),                 \
-	  "group that workers run as")                                                                      \
-	X(PID_FILE, GLOBAL, "pid-file", "", TEXT, WORKS, ONCE, path, G(pid_file),                           \
-	  "file for the parent's pid")                                                                      \
-	X(CONTROL_SOCKET, GLOBAL, "control-socket", "", TEXT, WORKS, ONCE, path, G(control_socket),         \
-	  "Unix socket for commands")                                                                       \
-	X(STATE_DIR, GLOBAL, "state-dir", "", TEXT, WORKS, ONCE, path, G(state_dir),                        \
-	  "directory for what outlives the process")                                                        \
-	X(ERROR_LOG, GLOBAL, "error-log", "", TEXT, WORKS, ONCE, path, G(error_log),                        \
-	  "file for the log; none: stderr")                                                                 \
-	X(SERVER_STRING, GLOBAL, "server-string", "", TEXT, WORKS, ONCE, text, G(server_string),            \
-	  "Server header of Gatehouse's own answers")                                                       \
-	X(ERROR_CSS, GLOBAL, "error-css", "", TEXT, WORKS, ONCE, error_css, 0,                              \
-	  "style sheet of the error pages, served as /error.css")                                           \
-	X(GLOBAL_LIMITS, GLOBAL, "limits", "", SECTION, WORKS, ONCE, global_limits, 0, "limits for all")    \
-	X(GLOBAL_TIMEOUTS, GLOBAL, "timeouts", "", SECTION, WORKS, ONCE, global_timeouts, 0,                \
-	  "timeouts for all")                                                                               \
-	X(TIMEOUT_SECS, GLOBAL, "timeout-secs", "", DURATION, WORKS, ONCE, timeout_secs, 0,                 \
-	  "sets timeouts.handshake, .request-head and .upstream-connect")                                   \
-	X(IP_LIMIT_WSI, GLOBAL, "ip-limit-wsi", "", COUNT, WORKS, ONCE, ip_limit, 0,                        \
-	  "the same as limits.connections-per-address")                                                     \
-	X(DEFAULT_ALPN, GLOBAL, "default-alpn", "", TEXT, WORKS, ONCE, default_alpn, 0,                     \
-	  "alpn of vhosts that have none")                                                                  \
-	X(UID, GLOBAL, "uid", "", COUNT, NOTHING, ONCE, none, 0, "\"username\" decides")                    \
-	X(GID, GLOBAL, "gid", "", COUNT, NOTHING, ONCE, none, 0, "\"groupname\" decides")                   \
-	X(INIT_SSL, GLOBAL, "init-ssl", "", BOOL, NOTHING, ONCE, none, 0, "TLS is always there")            \
-	X(PLUGIN_DIR, GLOBAL, "plugin-dir", "", TEXT, NOTHING, REPEATS, none, 0, "there are no plugins")    \
-	X(WS_PINGPONG_SECS, GLOBAL, "ws-pingpong-secs", "", DURATION, NOTHING, ONCE, none, 0,               \
-	  "a WebSocket's two ends ping each other")                                                         \
-	X(IP_LIMIT_AH, GLOBAL, "ip-limit-ah", "", COUNT, NOTHING, ONCE, none, 0,                            \
-	  "limits.connections-per-address bounds a client")                                                 \
-	X(REJECT_KEYWORDS, GLOBAL, "reject-service-keywords", "", PAIRS, LATER, REPEATS, none, 0,           \
-	  "no client is refused for its User-Agent")                                                        \
-	X(RLIMIT_NOFILE, GLOBAL, "rlimit-nofile", "", COUNT, LATER, ONCE, none, 0,                          \
-	  "the limit that the process was started with holds")                                              \
-	X(TRUSTED_PROXIES, GLOBAL, "trusted-proxies", "", ANY, LATER, ONCE, none, 0,                        \
-	  "no client's X-Forwarded-* is believed")                                                          \
-	X(PROXY_PROTOCOL, GLOBAL, "proxy-protocol", "", ANY, LATER, ONCE, none, 0,                          \
-	  "no PROXY header is read")                                                                        \
-	X(FORWARDED, GLOBAL, "forwarded", "", BOOL, LATER, ONCE, none, 0, "no Forwarded field is added")    \
-	X(VIA, GLOBAL, "via", "", BOOL, LATER, ONCE, none, 0, "no Via field is added")                      \
-	/* vhost */                                                                                         \
-	X(NAME, VHOST, "name", "", TEXT, WORKS, ONCE, vhost_name, 0,                                        \
-	  "host name, or *.example.com; what clients ask for")                                              \
-	X(PORT, VHOST, "port", "", PORT, WORKS, ONCE, port, 0, "port to listen on")                         \
-	X(INTERFACE, VHOST, "interface", "", TEXT, WORKS, ONCE, text, V(interface),                         \
-	  "address or interface to listen on, or the socket's path; none: all addresses")                   \
-	X(UNIX_SOCKET, VHOST, "unix-socket", "", BOOL, WORKS, ONCE, flag, V(unix_socket),                   \
-	  "listen on the Unix socket that \"interface\" names")                                             \
-	X(UNIX_SOCKET_PERMS, VHOST, "unix-socket-perms", "", TEXT, WORKS, ONCE, unix_perms, 0,              \
-	  "user:group that own the listening socket")                                                       \
-	X(NOIPV6, VHOST, "noipv6", "", BOOL, WORKS, ONCE, flag, V(no_ipv6), "listen on IPv4 only")          \
-	X(IPV6ONLY, VHOST, "ipv6only", "", BOOL, WORKS, ONCE, ipv6only, 0,                                  \
-	  "on: listen on IPv6 only; off: on IPv4 only")                                                     \
-	X(HOST_SSL_CERT, VHOST, "host-ssl-cert", "", TEXT, WORKS, ONCE, cert_file, V(v.cert_path),          \
-	  "certificate and chain, PEM; with a key, the vhost speaks TLS")                                   \
-	X(HOST_SSL_KEY, VHOST, "host-ssl-key", "", TEXT, WORKS, ONCE, cert_file, V(v.key_path),             \
-	  "private key, PEM")                                                                               \
-	X(HOST_SSL_CA, VHOST, "host-ssl-ca", "", TEXT, WORKS, ONCE, cert_file, V(v.ca_path),                \
-	  "CA certificates that complete the chain, PEM")                                                   \
-	X(CIPHERS, VHOST, "ciphers", "", TEXT, WORKS, ONCE, text, V(v.ciphers), "TLS 1.2 ciphers")          \
-	X(TLS13_CIPHERS, VHOST, "tls13-ciphers", "", TEXT, WORKS, ONCE, text, V(v.tls13_ciphers),           \
-	  "TLS 1.3 ciphers")                                                                                \
-	X(ECDH_CURVE, VHOST, "ecdh-curve", "", TEXT, WORKS, ONCE, text, V(v.curves), "key exchange groups") \
-	X(ALPN, VHOST, "alpn", "", TEXT, WORKS, ONCE, alpn, V(v.alpn), "protocols offered, best first")     \
-	X(SSL_OPTION_SET, VHOST, "ssl-option-set", "", BITS, WORKS, REPEATS, bits, V(v.ssl_options_set),    \
-	  "OpenSSL options to set")                                                                         \
-	X(SSL_OPTION_CLEAR, VHOST, "ssl-option-clear",                                                      \
-	  "", BITS, WORKS, REPEATS, bits, V(v.ssl_options_clear),                                           \
-	  "OpenSSL options to clear")                                                                       \
-	X(STRICT_HOST_CHECK, VHOST, "strict-host-check",                                                    \
-	  "", BOOL, WORKS, ONCE, flag, V(v.strict_host_check),                                              \
-	  "names that no vhost has are refused")                                                            \
-	X(STS, VHOST, "sts", "", BOOL, WORKS, ONCE, flag, V(v.sts), "send Strict-Transport-Security")       \
-	X(ACCESS_LOG, VHOST, "access-log", "", TEXT, WORKS, ONCE, access_log, 0,                            \
-	  "file for a line a request")                                                                      \
-	X(HEADERS, VHOST, "headers", "", PAIRS, WORKS, ONCE, headers, 0, "fields set on every answer")      \
-	X(MOUNTS, VHOST, "mounts", "", LIST, WORKS, ONCE, mounts, 0, "what is served under which path")     \
-	X(WS_PROTOCOLS, VHOST, "ws-protocols", "", LIST, WORKS, ONCE, ws_protocols, 0,                      \
-	  "raw-proxy and lws-acme-client with their options")                                               \
-	X(KEEPALIVE_TIMEOUT, VHOST, "keepalive-timeout", "keeplive-timeout keepalive_timeout", DURATION,    \
-	  WORKS, ONCE, keepalive_timeout, 0, "the same as timeouts.keepalive")                              \
-	X(VHOST_LIMITS, VHOST, "limits", "", SECTION, WORKS, ONCE, vhost_limits, 0, "limits of this vhost") \
-	X(VHOST_TIMEOUTS, VHOST, "timeouts", "", SECTION, WORKS, ONCE, vhost_timeouts, 0,                   \
-	  "timeouts of this vhost")                                                                         \
-	X(CLIENT_CERT_REQUIRED, VHOST, "client-cert-required", "", BOOL, GUARD, ONCE, client_cert, 0,       \
-	  "clients must have a certificate")                                                                \
-	X(CLIENT_CERT_CA, VHOST, "client-cert-ca", "", TEXT, LATER, ONCE, none, 0,                          \
-	  "no client is asked for a certificate")                                                           \
-	X(ACME_SWITCH, VHOST, "acme", "", BOOL, LATER, ONCE, none, 0, "certificates are not obtained")      \
-	X(IGNORE_MISSING_CERT, VHOST, "ignore-missing-cert", "", BOOL, LATER, ONCE, none, 0,                \
-	  "the certificate has to be there")                                                                \
-	X(LISTEN_ACCEPT_ROLE, VHOST, "listen-accept-role", "", TEXT, LATER, ONCE, none, 0, CONF_RAW_LATER)  \
-	X(LISTEN_ACCEPT_PROTOCOL, VHOST, "listen-accept-protocol", "", TEXT, LATER, ONCE, none, 0,          \
-	  CONF_RAW_LATER)                                                                                   \
-	X(APPLY_LISTEN_ACCEPT, VHOST, "apply-listen-accept", "", BOOL, LATER, ONCE, none, 0,                \
-	  CONF_RAW_LATER)                                                                                   \
-	X(FALLBACK_LISTEN_ACCEPT, VHOST, "fallback-listen-accept", "", BOOL, LATER, ONCE, none, 0,          \
-	  CONF_RAW_LATER)                                                                                   \
-	X(ONLYRAW, VHOST, "onlyraw", "", BOOL, LATER, ONCE, none, 0, CONF_RAW_LATER)                        \
-	X(ALLOW_NON_TLS, VHOST, "allow-non-tls", "", BOOL, LATER, ONCE, none, 0, CONF_PLAIN_LATER)          \
-	X(REDIRECT_HTTP, VHOST, "redirect-http", "", BOOL, LATER, ONCE, none, 0, CONF_PLAIN_LATER)          \
-	X(ALLOW_HTTP_ON_HTTPS, VHOST, "allow-http-on-https", "", BOOL, LATER, ONCE, none, 0,                \
-	  CONF_PLAIN_LATER)                                                                                 \
-	X(ERROR_DOCUMENT_404, VHOST, "error-document-404", "", TEXT, LATER, ONCE, none, 0,                  \
-	  "the built-in page answers")                                                                      \
-	X(WEBSOCKET_OVER_H2, VHOST, "websocket-over-h2", "", BOOL, LATER, ONCE, none, 0,                    \
-	  "HTTP/2 is not served")                                                                           \
-	X(CLIENT_SSL_CERT, VHOST, "client-ssl-cert", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)      \
-	X(CLIENT_SSL_KEY, VHOST, "client-ssl-key", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)        \
-	X(CLIENT_SSL_CA, VHOST, "client-ssl-ca", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)          \
-	X(CLIENT_SSL_CIPHERS, VHOST, "client-ssl-ciphers", "", TEXT, LATER, ONCE, none, 0,                  \
-	  CONF_HTTPS_LATER)                                                                                 \
-	X(CLIENT_TLS13_CIPHERS, VHOST, "client-tls13-ciphers", "", TEXT, LATER, ONCE, none, 0,              \
-	  CONF_HTTPS_LATER)                                                                                 \
-	X(CLIENT_OPTION_SET, VHOST, "ssl-client-option-set", "", BITS, LATER, REPEATS, none, 0,             \
-	  CONF_HTTPS_LATER)                                                                                 \
-	X(CLIENT_OPTION_CLEAR, VHOST, "ssl-client-option-clear", "", BITS, LATER, REPEATS, none, 0,         \
-	  CONF_HTTPS_LATER)                                                                                 \
-	X(ENABLE_CLIENT_SSL, VHOST, "enable-client-ssl", "", BOOL, NOTHING, ONCE, none, 0,                  \
-	  "an origin's https:// says it")                                                                   \
-	X(LONG_POLL, VHOST, "h2-half-closed-long-poll", "", BOOL, NOTHING, ONCE, none, 0,                   \
-	  "any stream may stay half-closed for long")                                                       \
-	X(NO_WS_UPGRADES, VHOST, "disable-no-protocol-ws-upgrades", "", BOOL, NOTHING, ONCE, none, 0,       \
-	  "an upstream decides about upgrades")                                                             \
-	X(FO_LISTEN_QUEUE, VHOST, "fo-listen-queue", "", COUNT, NOTHING, ONCE, none, 0,                     \
-	  "TCP fast open is not used")                                                                      \
-	/* mount */                                                                                         \
-	X(MOUNTPOINT, MOUNT, "mountpoint", "", TEXT, WORKS, ONCE, mountpoint, 0, "path it is served under") \
-	X(ORIGIN, MOUNT, "origin", "", TEXT, WORKS, ONCE, origin, 0, "where it comes from")                 \
-	X(MOUNT_LIMITS, MOUNT, "limits", "", SECTION, WORKS, ONCE, mount_limits, 0, "limits of this mount") \
-	X(MOUNT_TIMEOUTS, MOUNT, "timeouts", "", SECTION, WORKS, ONCE, mount_timeouts, 0,                   \
-	  "timeouts of this mount")                                                                         \
-	X(BASIC_AUTH, MOUNT, "basic-auth", "", TEXT, GUARD, ONCE, guard, 0,                                 \
-	  "file with users and passwords")                                                                  \
-	X(AUTH_MASK, MOUNT, "auth-mask", "", COUNT, GUARD, ONCE, guard, 0, "rights a user needs")           \
-	X(DEFAULT, MOUNT, "default", "", TEXT, NOTHING, ONCE, none, 0, CONF_STATIC_ONLY)                    \
-	X(CACHE_MAX_AGE, MOUNT, "cache-max-age", "", DURATION, NOTHING, ONCE, none, 0, CONF_STATIC_ONLY)    \
-	X(CACHE_REUSE, MOUNT, "cache-reuse", "", BOOL, NOTHING, ONCE, none, 0, CONF_STATIC_ONLY)            \
-	X(CACHE_REVALIDATE, MOUNT, "cache-revalidate", "", BOOL, NOTHING, ONCE, none, 0, CONF_STATIC_ONLY)  \
-	X(CACHE_INTERMEDIARIES, MOUNT, "cache-intermediaries", "", BOOL, NOTHING, ONCE, none, 0,            \
-	  CONF_STATIC_ONLY)                                                                                 \
-	X(CACHE_NO, MOUNT, "cache-no", "", BOOL, NOTHING, ONCE, none, 0, CONF_STATIC_ONLY)                  \
-	X(EXTRA_MIMETYPES, MOUNT, "extra-mimetypes", "", PAIRS, NOTHING, ONCE, none, 0, CONF_STATIC_ONLY)   \
-	X(INTERPRET, MOUNT, "interpret", "", PAIRS, NOTHING, ONCE, none, 0, CONF_STATIC_ONLY)               \
-	X(CGI_ENV, MOUNT, "cgi-env", "", PAIRS, NOTHING, ONCE, none, 0, "it belongs to cgi:// mounts")      \
-	X(CGI_TIMEOUT, MOUNT, "cgi-timeout", "", DURATION, NOTHING, ONCE, none, 0,                          \
-	  "it belongs to cgi:// mounts")                                                                    \
-	X(PMO, MOUNT, "pmo", "", PAIRS, NOTHING, ONCE, none, 0, "it belongs to callback:// mounts")         \
-	X(PROTOCOL, MOUNT, "protocol", "", TEXT, NOTHING, ONCE, none, 0,                                    \
-	  "it belongs to callback:// mounts")                                                               \
-	/* ws-protocols: raw-proxy, lws-acme-client */                                                      \
-	X(RAW_STATUS, RAW_PROXY, "status", "", TEXT, WORKS, ONCE, none, 0, "always \"ok\"")                 \
-	X(RAW_ONWARD, RAW_PROXY, "onward", "", TEXT, WORKS, ONCE, none, 0, "where raw connections go")      \
-	X(RAW_DEFAULT, RAW_PROXY, "default", "", BOOL, WORKS, ONCE, none, 0, "")                            \
-	X(RAW_RAW, RAW_PROXY, "raw", "", BOOL, WORKS, ONCE, none, 0, "")                                    \
-	X(ACME_AUTH_PATH, ACME, "auth-path", "", TEXT, WORKS, ONCE, none, 0, "the account's key")           \
-	X(ACME_CERT_PATH, ACME, "cert-path", "", TEXT, WORKS, ONCE, none, 0, "the certificate")             \
-	X(ACME_KEY_PATH, ACME, "key-path", "", TEXT, WORKS, ONCE, none, 0, "the certificate's key")         \
-	X(ACME_DIRECTORY, ACME, "directory-url", "", TEXT, WORKS, ONCE, none, 0, "the CA")                  \
-	X(ACME_COMMON_NAME, ACME, "common-name", "", TEXT, WORKS, ONCE, none, 0, "name to be certified")    \
-	X(ACME_EMAIL, ACME, "email", "", TEXT, WORKS, ONCE, none, 0, "contact")                             \
-	X(ACME_COUNTRY, ACME, "country", "", TEXT, WORKS, ONCE, none, 0, "not part of the certificate")     \
-	X(ACME_STATE, ACME, "state", "", TEXT, WORKS, ONCE, none, 0, "not part of the certificate")         \
-	X(ACME_LOCALITY, ACME, "locality", "", TEXT, WORKS, ONCE, none, 0, "not part of the certificate")   \
-	X(ACME_ORGANIZATION, ACME, "organization", "", TEXT, WORKS, ONCE, none, 0,                          \
+#define CONF_KEY_TABLE(X)                                                                                    \
+	X(GLOBAL, FILE, "global", "", SECTION, WORKS, ONCE, global, 0, "settings of the whole server")       \
+	X(VHOSTS, FILE, "vhosts", "", LIST, WORKS, ONCE, vhosts, 0, "the virtual hosts")                     \
+	/* global */                                                                                         \
+	X(COUNT_THREADS, GLOBAL, "count-threads", "", COUNT, WORKS, NEW_WORKERS, workers, 0,                 \
+	  "worker processes; 0: one a CPU")                                                                  \
+	X(USERNAME, GLOBAL, "username", "", TEXT, WORKS, NEW_WORKERS, text, G(username),                     \
+	  "user that workers run as")                                                                        \
+	X(GROUPNAME, GLOBAL, "groupname", "", TEXT, WORKS, NEW_WORKERS, text, G(groupname),                  \
+	  "group that workers run as")                                                                       \
+	X(PID_FILE, GLOBAL, "pid-file", "", TEXT, WORKS, ONCE, path, G(pid_file),                            \
+	  "file for the parent's pid")                                                                       \
+	X(CONTROL_SOCKET, GLOBAL, "control-socket", "", TEXT, WORKS, ONCE, path, G(control_socket),          \
+	  "Unix socket for commands")                                                                        \
+	X(STATE_DIR, GLOBAL, "state-dir", "", TEXT, WORKS, ONCE, path, G(state_dir),                         \
+	  "directory for what outlives the process")                                                         \
+	X(ERROR_LOG, GLOBAL, "error-log", "", TEXT, WORKS, ONCE, path, G(error_log),                         \
+	  "file for the log; none: stderr")                                                                  \
+	X(SERVER_STRING, GLOBAL, "server-string", "", TEXT, WORKS, ONCE, text, G(server_string),             \
+	  "Server header of Gatehouse's own answers")                                                        \
+	X(ERROR_CSS, GLOBAL, "error-css", "", TEXT, WORKS, ONCE, error_css, 0,                               \
+	  "style sheet of the error pages, served as /error.css")                                            \
+	X(GLOBAL_LIMITS, GLOBAL, "limits", "", SECTION, WORKS, ONCE, global_limits, 0, "limits for all")     \
+	X(GLOBAL_TIMEOUTS, GLOBAL, "timeouts", "", SECTION, WORKS, ONCE, global_timeouts, 0,                 \
+	  "timeouts for all")                                                                                \
+	X(TIMEOUT_SECS, GLOBAL, "timeout-secs", "", DURATION, WORKS, ONCE, timeout_secs, 0,                  \
+	  "sets timeouts.handshake, .request-head and .upstream-connect")                                    \
+	X(IP_LIMIT_WSI, GLOBAL, "ip-limit-wsi", "", COUNT, WORKS, ONCE, ip_limit, 0,                         \
+	  "the same as limits.connections-per-address")                                                      \
+	X(DEFAULT_ALPN, GLOBAL, "default-alpn", "", TEXT, WORKS, ONCE, default_alpn, 0,                      \
+	  "alpn of vhosts that have none")                                                                   \
+	X(UID, GLOBAL, "uid", "", COUNT, NOTHING, ONCE, none, 0, "\"username\" decides")                     \
+	X(GID, GLOBAL, "gid", "", COUNT, NOTHING, ONCE, none, 0, "\"groupname\" decides")                    \
+	X(INIT_SSL, GLOBAL, "init-ssl", "", BOOL, NOTHING, ONCE, none, 0, "TLS is always there")             \
+	X(PLUGIN_DIR, GLOBAL, "plugin-dir", "", TEXT, NOTHING, REPEATS, none, 0, "there are no plugins")     \
+	X(WS_PINGPONG_SECS, GLOBAL, "ws-pingpong-secs", "", DURATION, NOTHING, ONCE, none, 0,                \
+	  "a WebSocket's two ends ping each other")                                                          \
+	X(GLOBAL_INTERFACE, GLOBAL, "interface", "", TEXT, NOTHING, ONCE, none, 0, "each vhost has its own") \
+	X(IP_LIMIT_AH, GLOBAL, "ip-limit-ah", "", COUNT, NOTHING, ONCE, none, 0,                             \
+	  "limits.connections-per-address bounds a client")                                                  \
+	X(REJECT_KEYWORDS, GLOBAL, "reject-service-keywords", "", PAIRS, LATER, REPEATS, none, 0,            \
+	  "no client is refused for its User-Agent")                                                         \
+	X(RLIMIT_NOFILE, GLOBAL, "rlimit-nofile", "", COUNT, LATER, ONCE, none, 0,                           \
+	  "the limit that the process was started with holds")                                               \
+	X(TRUSTED_PROXIES, GLOBAL, "trusted-proxies", "", ANY, LATER, ONCE, none, 0,                         \
+	  "no client's X-Forwarded-* is believed")                                                           \
+	X(PROXY_PROTOCOL, GLOBAL, "proxy-protocol", "", ANY, LATER, ONCE, none, 0,                           \
+	  "no PROXY header is read")                                                                         \
+	X(FORWARDED, GLOBAL, "forwarded", "", BOOL, LATER, ONCE, none, 0, "no Forwarded field is added")     \
+	X(VIA, GLOBAL, "via", "", BOOL, LATER, ONCE, none, 0, "no Via field is added")                       \
+	/* vhost */                                                                                          \
+	X(NAME, VHOST, "name", "", TEXT, WORKS, ONCE, vhost_name, 0,                                         \
+	  "host name, or *.example.com; what clients ask for")                                               \
+	X(PORT, VHOST, "port", "", PORT, WORKS, ONCE, port, 0, "port to listen on")                          \
+	X(INTERFACE, VHOST, "interface", "", TEXT, WORKS, ONCE, text, V(interface),                          \
+	  "address or interface to listen on, or the socket's path; none: all addresses")                    \
+	X(UNIX_SOCKET, VHOST, "unix-socket", "", BOOL, WORKS, ONCE, flag, V(unix_socket),                    \
+	  "listen on the Unix socket that \"interface\" names")                                              \
+	X(UNIX_SOCKET_PERMS, VHOST, "unix-socket-perms", "", TEXT, WORKS, ONCE, unix_perms, 0,               \
+	  "user:group that own the listening socket")                                                        \
+	X(NOIPV6, VHOST, "noipv6", "", BOOL, WORKS, ONCE, flag, V(no_ipv6), "listen on IPv4 only")           \
+	X(IPV6ONLY, VHOST, "ipv6only", "", BOOL, WORKS, ONCE, ipv6only, 0,                                   \
+	  "on: listen on IPv6 only; off: on IPv4 only")                                                      \
+	X(HOST_SSL_CERT, VHOST, "host-ssl-cert", "", TEXT, WORKS, ONCE, cert_file, V(v.cert_path),           \
+	  "certificate and chain, PEM; with a key, the vhost speaks TLS")                                    \
+	X(HOST_SSL_KEY, VHOST, "host-ssl-key", "", TEXT, WORKS, ONCE, cert_file, V(v.key_path),              \
+	  "private key, PEM")                                                                                \
+	X(HOST_SSL_CA, VHOST, "host-ssl-ca", "", TEXT, WORKS, ONCE, cert_file, V(v.ca_path),                 \
+	  "CA certificates that complete the chain, PEM")                                                    \
+	X(CIPHERS, VHOST, "ciphers", "", TEXT, WORKS, ONCE, text, V(v.ciphers), "TLS 1.2 ciphers")           \
+	X(TLS13_CIPHERS, VHOST, "tls13-ciphers", "", TEXT, WORKS, ONCE, text, V(v.tls13_ciphers),            \
+	  "TLS 1.3 ciphers")                                                                                 \
+	X(ECDH_CURVE, VHOST, "ecdh-curve", "", TEXT, WORKS, ONCE, text, V(v.curves), "key exchange groups")  \
+	X(ALPN, VHOST, "alpn", "", TEXT, WORKS, ONCE, alpn, V(v.alpn), "protocols offered, best first")      \
+	X(SSL_OPTION_SET, VHOST, "ssl-option-set", "", BITS, WORKS, REPEATS, bits, V(v.ssl_options_set),     \
+	  "OpenSSL options to set")                                                                          \
+	X(SSL_OPTION_CLEAR, VHOST, "ssl-option-clear",                                                       \
+	  "", BITS, WORKS, REPEATS, bits, V(v.ssl_options_clear),                                            \
+	  "OpenSSL options to clear")                                                                        \
+	X(STRICT_HOST_CHECK, VHOST, "strict-host-check",                                                     \
+	  "", BOOL, WORKS, ONCE, flag, V(v.strict_host_check),                                               \
+	  "names that no vhost has are refused")                                                             \
+	X(STS, VHOST, "sts", "", BOOL, WORKS, ONCE, flag, V(v.sts), "send Strict-Transport-Security")        \
+	X(ACCESS_LOG, VHOST, "access-log", "", TEXT, WORKS, ONCE, access_log, 0,                             \
+	  "file for a line a request")                                                                       \
+	X(HEADERS, VHOST, "headers", "", PAIRS, WORKS, ONCE, headers, 0, "fields set on every answer")       \
+	X(MOUNTS, VHOST, "mounts", "", LIST, WORKS, ONCE, mounts, 0, "what is served under which path")      \
+	X(WS_PROTOCOLS, VHOST, "ws-protocols", "", LIST, WORKS, ONCE, ws_protocols, 0,                       \
+	  "raw-proxy and lws-acme-client with their options")                                                \
+	X(KEEPALIVE_TIMEOUT, VHOST, "keepalive-timeout", "keeplive-timeout keepalive_timeout", DURATION,     \
+	  WORKS, ONCE, keepalive_timeout, 0, "the same as timeouts.keepalive")                               \
+	X(VHOST_LIMITS, VHOST, "limits", "", SECTION, WORKS, ONCE, vhost_limits, 0, "limits of this vhost")  \
+	X(VHOST_TIMEOUTS, VHOST, "timeouts", "", SECTION, WORKS, ONCE, vhost_timeouts, 0,                    \
+	  "timeouts of this vhost")                                                                          \
+	X(CLIENT_CERT_REQUIRED, VHOST, "client-cert-required", "", BOOL, GUARD, ONCE, client_cert, 0,        \
+	  "clients must have a certificate")                                                                 \
+	X(CLIENT_CERT_CA, VHOST, "client-cert-ca", "", TEXT, LATER, ONCE, none, 0,                           \
+	  "no client is asked for a certificate")                                                            \
+	X(ACME_SWITCH, VHOST, "acme", "", BOOL, LATER, ONCE, none, 0, "certificates are not obtained")       \
+	X(IGNORE_MISSING_CERT, VHOST, "ignore-missing-cert", "", BOOL, LATER, ONCE, none, 0,                 \
+	  "the certificate has to be there")                                                                 \
+	X(LISTEN_ACCEPT_ROLE, VHOST, "listen-accept-role", "", TEXT, LATER, ONCE, none, 0, CONF_RAW_LATER)   \
+	X(LISTEN_ACCEPT_PROTOCOL, VHOST, "listen-accept-protocol", "", TEXT, LATER, ONCE, none, 0,           \
+	  CONF_RAW_LATER)                                                                                    \
+	X(APPLY_LISTEN_ACCEPT, VHOST, "apply-listen-accept", "", BOOL, LATER, ONCE, none, 0,                 \
+	  CONF_RAW_LATER)                                                                                    \
+	X(FALLBACK_LISTEN_ACCEPT, VHOST, "fallback-listen-accept", "", BOOL, LATER, ONCE, none, 0,           \
+	  CONF_RAW_LATER)                                                                                    \
+	X(ONLYRAW, VHOST, "onlyraw", "", BOOL, LATER, ONCE, none, 0, CONF_RAW_LATER)                         \
+	X(ALLOW_NON_TLS, VHOST, "allow-non-tls", "", BOOL, LATER, ONCE, none, 0, CONF_PLAIN_LATER)           \
+	X(REDIRECT_HTTP, VHOST, "redirect-http", "", BOOL, LATER, ONCE, none, 0, CONF_PLAIN_LATER)           \
+	X(ALLOW_HTTP_ON_HTTPS, VHOST, "allow-http-on-https", "", BOOL, LATER, ONCE, none, 0,                 \
+	  CONF_PLAIN_LATER)                                                                                  \
+	X(ERROR_DOCUMENT_404, VHOST, "error-document-404", "", TEXT, LATER, ONCE, none, 0,                   \
+	  "the built-in page answers")                                                                       \
+	X(WEBSOCKET_OVER_H2, VHOST, "websocket-over-h2", "", BOOL, LATER, ONCE, none, 0,                     \
+	  "it stays on")                                                                                     \
+	X(CLIENT_SSL_CERT, VHOST, "client-ssl-cert", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)       \
+	X(CLIENT_SSL_KEY, VHOST, "client-ssl-key", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)         \
+	X(CLIENT_SSL_CA, VHOST, "client-ssl-ca", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)           \
+	X(CLIENT_SSL_CIPHERS, VHOST, "client-ssl-ciphers", "", TEXT, LATER, ONCE, none, 0,                   \
+	  CONF_HTTPS_LATER)                                                                                  \
+	X(CLIENT_TLS13_CIPHERS, VHOST, "client-tls13-ciphers", "", TEXT, LATER, ONCE, none, 0,               \
+	  CONF_HTTPS_LATER)                                                                                  \
+	X(CLIENT_OPTION_SET, VHOST, "ssl-client-option-set", "", BITS, LATER, REPEATS, none, 0,              \
+	  CONF_HTTPS_LATER)                                                                                  \
+	X(CLIENT_OPTION_CLEAR, VHOST, "ssl-client-option-clear", "", BITS, LATER, REPEATS, none, 0,          \
+	  CONF_HTTPS_LATER)                                                                                  \
+	X(ENABLE_CLIENT_SSL, VHOST, "enable-client-ssl", "", BOOL, NOTHING, ONCE, none, 0,                   \
+	  "an origin's https:// says it")                                                                    \
+	X(LONG_POLL, VHOST, "h2-half-closed-long-poll", "", BOOL, NOTHING, ONCE, none, 0,                    \
+	  "any stream may stay half-closed for long")                                                        \
+	X(NO_WS_UPGRADES, VHOST, "disable-no-protocol-ws-upgrades", "", BOOL, NOTHING, ONCE, none, 0,        \
+	  "an upstream decides about upgrades")                                                              \
+	X(WS_EXTENSIONS, VHOST, "ws-extensions", "", ANY, NOTHING, ONCE, none, 0,                            \
+	  "an upstream decides about extensions")                                                            \
+	X(FO_LISTEN_QUEUE, VHOST, "fo-listen-queue", "", COUNT, NOTHING, ONCE, none, 0,                      \
+	  "TCP fast open is not used")                                                                       \
+	/* mount */                                                                                          \
+	X(MOUNTPOINT, MOUNT, "mountpoint", "", TEXT, WORKS, ONCE, mountpoint, 0, "path it is served under")  \
+	X(ORIGIN, MOUNT, "origin", "", TEXT, WORKS, ONCE, origin, 0, "where it comes from")                  \
+	X(MOUNT_LIMITS, MOUNT, "limits", "", SECTION, WORKS, ONCE, mount_limits, 0, "limits of this mount")  \
+	X(MOUNT_TIMEOUTS, MOUNT, "timeouts", "", SECTION, WORKS, ONCE, mount_timeouts, 0,                    \
+	  "timeouts of this mount")                                                                          \
+	X(BASIC_AUTH, MOUNT, "basic-auth", "", TEXT, GUARD, ONCE, guard, 0,                                  \
+	  "file with users and passwords")                                                                   \
+	X(AUTH_MASK, MOUNT, "auth-mask", "", COUNT, GUARD, ONCE, guard, 0, "rights a user needs")            \
+	X(DEFAULT, MOUNT, "default", "", TEXT, LATER, ONCE, none, 0, CONF_FILES_LATER)                       \
+	X(CACHE_MAX_AGE, MOUNT, "cache-max-age", "", DURATION, LATER, ONCE, none, 0, CONF_FILES_LATER)       \
+	X(CACHE_REUSE, MOUNT, "cache-reuse", "", BOOL, LATER, ONCE, none, 0, CONF_FILES_LATER)               \
+	X(CACHE_REVALIDATE, MOUNT, "cache-revalidate", "", BOOL, LATER, ONCE, none, 0, CONF_FILES_LATER)     \
+	X(CACHE_INTERMEDIARIES, MOUNT, "cache-intermediaries", "", BOOL, LATER, ONCE, none, 0,               \
+	  CONF_FILES_LATER)                                                                                  \
+	X(CACHE_NO, MOUNT, "cache-no", "", BOOL, LATER, ONCE, none, 0, CONF_FILES_LATER)                     \
+	X(EXTRA_MIMETYPES, MOUNT, "extra-mimetypes", "", PAIRS, LATER, ONCE, none, 0, CONF_FILES_LATER)      \
+	X(INTERPRET, MOUNT, "interpret", "", PAIRS, LATER, ONCE, none, 0, CONF_FILES_LATER)                  \
+	X(CGI_ENV, MOUNT, "cgi-env", "", PAIRS, NOTHING, ONCE, none, 0, "CGI programs are not run")          \
+	X(CGI_TIMEOUT, MOUNT, "cgi-timeout", "", DURATION, NOTHING, ONCE, none, 0,                           \
+	  "CGI programs are not run")                                                                        \
+	X(PMO, MOUNT, "pmo", "", PAIRS, NOTHING, ONCE, none, 0, "there are no plugins")                      \
+	X(PROTOCOL, MOUNT, "protocol", "", TEXT, NOTHING, ONCE, none, 0,                                     \
+	  "there are no plugins")                                                                            \
+	/* ws-protocols: raw-proxy, lws-acme-client */                                                       \
+	X(RAW_STATUS, RAW_PROXY, "status", "", TEXT, WORKS, ONCE, none, 0, "always \"ok\"")                  \
+	X(RAW_ONWARD, RAW_PROXY, "onward", "", TEXT, WORKS, ONCE, none, 0, "where raw connections go")       \
+	X(RAW_DEFAULT, RAW_PROXY, "default", "", BOOL, WORKS, ONCE, none, 0, "")                             \
+	X(RAW_RAW, RAW_PROXY, "raw", "", BOOL, WORKS, ONCE, none, 0, "")                                     \
+	X(ACME_AUTH_PATH, ACME, "auth-path", "", TEXT, WORKS, ONCE, none, 0, "the account's key")            \
+	X(ACME_CERT_PATH, ACME, "cert-path", "", TEXT, WORKS, ONCE, none, 0, "the certificate")              \
+	X(ACME_KEY_PATH, ACME, "key-path", "", TEXT, WORKS, ONCE, none, 0, "the certificate's key")          \
+	X(ACME_DIRECTORY, ACME, "directory-url", "", TEXT, WORKS, ONCE, none, 0, "the CA")                   \
+	X(ACME_COMMON_NAME, ACME, "common-name", "", TEXT, WORKS, ONCE, none, 0, "name to be certified")     \
+	X(ACME_EMAIL, ACME, "email", "", TEXT, WORKS, ONCE, none, 0, "contact")                              \
+	X(ACME_COUNTRY, ACME, "country", "", TEXT, WORKS, ONCE, none, 0, "not part of the certificate")      \
+	X(ACME_STATE, ACME, "state", "", TEXT, WORKS, ONCE, none, 0, "not part of the certificate")          \
+	X(ACME_LOCALITY, ACME, "locality", "", TEXT, WORKS, ONCE, none, 0, "not part of the certificate")    \
+	X(ACME_ORGANIZATION, ACME, "organization", "", TEXT, WORKS, ONCE, none, 0,                           \
 	  "not part of the certificate")
 
 #define CONF_RAW_LATER "raw connections are closed"
 #define CONF_PLAIN_LATER "plain HTTP on a TLS port gets a 400"
 #define CONF_HTTPS_LATER "https:// origins are not served"
-#define CONF_STATIC_ONLY "it belongs to file:// mounts"
+#define CONF_FILES_LATER "files are not served"
 
 enum conf_key_id {
 #define X(id, scope, name, aliases, kind, state, flags, set, at, what) CONF_KEY_##id,

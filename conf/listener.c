@@ -81,8 +81,7 @@ static void check_agreement(struct conf_loader *l, const struct conf_vhost_draft
 	if (!n->is_unix && (n->no_ipv6 != d->no_ipv6 || n->only_ipv6 != d->only_ipv6))
 		conf_warning(l, port,
 			     "write \"noipv6\", \"ipv6only\" and \"interface\" alike in all vhosts of a port",
-			     "this vhost and the one at %s want different address families on port %u: "
-			     "that one decides",
+			     "the vhost at %s decides about the address families of port %u",
 			     conf_place(l, n->pos), n->port);
 }
 

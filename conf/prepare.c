@@ -61,9 +61,11 @@ static bool is_json_style(struct str s)
 	return false;
 }
 
+enum { TAB = 8 }; /* columns from one tab stop to the next */
+
 struct prepare {
 	char *out;
-	size_t n;
+	size_t n, line; /* where the line begins in out */
 	bool json;
 	bool indentation; /* nothing but indentation so far in this line */
 	bool comment;
@@ -105,26 +107,39 @@ static void add_line(struct arena *a, struct conf_prepared *out, const char *sta
 	out->lines[out->nlines++] = start;
 }
 
-/* libyaml refuses tabs in indentation; one blank each keeps the columns. */
-static char indent_char(struct prepare *p, char c, struct str rest)
+/* A character of the original, or the blanks that stand for a tab in the indentation. */
+static void put(struct prepare *p, const char *c, struct str rest)
 {
 	bool blank_follows = rest.n && (rest.p[0] == ' ' || rest.p[0] == '\t');
 
-	if (!p->indentation || c == ' ')
-		return c;
-	if (c == '\t')
-		return ' ';
-	if ((c != '-' && c != '?') || !blank_follows)
+	if (p->indentation && *c == '\t') {
+		do
+			p->out[p->n++] = ' ';
+		while ((p->n - p->line) % TAB);
+		return;
+	}
+	if (*c != ' ' && ((*c != '-' && *c != '?') || !blank_follows))
 		p->indentation = false;
-	return c;
+	while (c < rest.p)
+		p->out[p->n++] = *c++;
+}
+
+static size_t count_tabs(struct str s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		n += s.p[i] == '\t';
+	return n;
 }
 
 bool conf_prepare(struct arena *a, struct str in, struct conf_prepared *out, struct conf_fault *fault)
 {
-	struct prepare p = { .out = arena_alloc(a, in.n + 1), .indentation = true };
+	size_t tabs = count_tabs(in);
+	struct prepare p = { .out = arena_alloc(a, in.n + (TAB - 1) * tabs), .indentation = true };
 	unsigned column = 1;
 
-	*out = (struct conf_prepared){ .end = in.p + in.n };
+	*out = (struct conf_prepared){ .end = in.p + in.n, .tabs = tabs > 0 };
 	if (str_starts(in, STR("\xef\xbb\xbf")))
 		in = str_of(in.p + 3, in.n - 3);
 	p.json = out->json_style = is_json_style(in);
@@ -147,6 +162,7 @@ bool conf_prepare(struct arena *a, struct str in, struct conf_prepared *out, str
 			p.escaped = false;
 			p.indentation = true;
 			p.out[p.n++] = (char)code;
+			p.line = p.n;
 			if (code == '\r' && in.n && in.p[0] == '\n')
 				continue;
 			add_line(a, out, in.p);
@@ -156,39 +172,55 @@ bool conf_prepare(struct arena *a, struct str in, struct conf_prepared *out, str
 		column++;
 		if (p.json && !p.comment)
 			json_char(&p, *at);
-		if (p.comment)
-			continue;
-		p.out[p.n++] = indent_char(&p, *at, in);
-		while (++at < in.p)
-			p.out[p.n++] = *at;
+		if (!p.comment)
+			put(&p, at, in);
 	}
 	out->bytes = str_of(p.out, p.n);
 	return true;
 }
 
-/* A character of a line's indentation; 0: the line is over, or something else stands before that column. */
-static char indentation_at(const struct conf_prepared *p, unsigned line, unsigned column)
+/*
+ * Walks the indentation of a line. Stops at the first character behind it, or when `stop` columns are
+ * reached: of the original, or, with tabs `tab` wide, of what is seen. Returns both.
+ */
+static void walk(const struct conf_prepared *p, unsigned line, unsigned tab, unsigned stop, bool stop_at_seen,
+		 unsigned *original, unsigned *seen)
 {
 	const char *c = p->lines[line - 1], *end = line < p->nlines ? p->lines[line] : p->end;
 
-	for (unsigned i = 0; c + i < end && i <= column; i++) {
-		if (!strchr(" \t-?", c[i]))
-			return 0;
-		if (i == column)
-			return c[i];
+	for (*original = *seen = 0; c < end && strchr(" \t-?", *c); c++) {
+		if ((stop_at_seen ? *seen : *original) >= stop)
+			break;
+		*seen += *c == '\t' ? tab - *seen % tab : 1;
+		++*original;
 	}
-	return 0;
 }
 
-bool conf_same_tabs(const struct conf_prepared *p, unsigned line_a, unsigned line_b, unsigned columns)
+unsigned conf_original_column(const struct conf_prepared *p, unsigned line, unsigned column)
 {
-	for (unsigned i = 0; i < columns; i++) {
-		char x = indentation_at(p, line_a, i), y = indentation_at(p, line_b, i);
+	unsigned original, seen;
 
-		if (!x || !y)
-			return true;
-		if ((x == '\t') != (y == '\t'))
-			return false;
-	}
-	return true;
+	if (!p->tabs || line > p->nlines)
+		return column;
+	walk(p, line, TAB, column - 1, true, &original, &seen);
+	return original + (column - seen);
+}
+
+/* -1, 0, 1: how the column at the end of one indentation lies to that of another, with tabs so wide. */
+static int compare(const struct conf_prepared *p, struct conf_pos a, struct conf_pos b, unsigned tab)
+{
+	unsigned at_a, at_b, seen_a, seen_b;
+
+	walk(p, a.line, tab, a.column - 1, false, &at_a, &seen_a);
+	walk(p, b.line, tab, b.column - 1, false, &at_b, &seen_b);
+	if (at_a != a.column - 1 || at_b != b.column - 1)
+		return 2; /* something else stands before it: not a matter of indentation */
+	return seen_a < seen_b ? -1 : seen_a > seen_b;
+}
+
+bool conf_same_with_any_tab(const struct conf_prepared *p, struct conf_pos a, struct conf_pos b)
+{
+	int wide = compare(p, a, b, TAB);
+
+	return !p->tabs || (wide == compare(p, a, b, 4) && wide == compare(p, a, b, 2));
 }

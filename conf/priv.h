@@ -46,21 +46,24 @@ struct conf_fault {
 };
 
 /*
- * A file's bytes as libyaml takes them: UTF-8 without a mark, leading tabs turned to blanks one for one, in
- * JSON-style files comments cut. A character keeps its line and column.
+ * A file's bytes as libyaml takes them: UTF-8 without a mark, tabs in the indentation turned to blanks, in
+ * JSON-style files comments cut. A character keeps its line, and all but for the tabs its column.
  */
 struct conf_prepared {
 	struct str bytes;
 	bool json_style;
-	const char **lines; /* where each line begins in the original, for looking at its indentation */
+	bool tabs; /* there are some */
+	const char **lines; /* where each line begins in the original */
 	size_t nlines, lines_cap;
 	const char *end;
 };
 
 bool conf_prepare(struct arena *a, struct str in, struct conf_prepared *out,
 		  struct conf_fault *fault) MUST_USE;
-/* Columns [0, columns) of both lines have tabs at the same places, as far as both are indentation there. */
-bool conf_same_tabs(const struct conf_prepared *p, unsigned line_a, unsigned line_b, unsigned columns);
+/* The column in the original of a column in the prepared bytes, both 1-based. */
+unsigned conf_original_column(const struct conf_prepared *p, unsigned line, unsigned column) MUST_USE;
+/* Whether a stands left of b, below it or right of it does not depend on how wide tabs are shown. */
+bool conf_same_with_any_tab(const struct conf_prepared *p, struct conf_pos a, struct conf_pos b) MUST_USE;
 
 /* ---- read.c ---- */
 
@@ -97,17 +100,16 @@ const struct conf_node *conf_node_get(const struct conf_node *node, const char *
 
 /* ---- explain.c ---- */
 
-/* What the scanner complains about: libyaml's words, its two places, and the prepared bytes. */
+/* What the scanner complains about: libyaml's words, and its places in the prepared bytes. */
 struct conf_complaint {
 	const char *problem, *context;
-	unsigned line, column;                 /* of the problem, 1-based */
-	unsigned context_line, context_column; /* 0: none */
-	unsigned open_line, open_column;       /* of the innermost bracket that is open; 0: none */
-	struct str bytes;
-	bool json_style;
+	struct conf_pos at, context_at;
+	struct conf_pos open_at; /* of the innermost bracket that is open */
+	const struct conf_prepared *text;
 };
 
-void conf_explain(const struct conf_complaint *c, const char *file, struct conf_report *r);
+/* A line 0 in context_at or open_at: there is none. */
+void conf_explain(const struct conf_complaint *c, struct conf_report *r);
 
 /* ---- value.c: pure ---- */
 

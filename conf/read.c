@@ -5,9 +5,10 @@
 struct open {
 	struct conf_node *node;
 	struct conf_node **end; /* where its next child goes */
-	struct conf_node *key;	/* in a mapping: waits for its value */
-	bool block;		/* written by indentation, not with brackets */
-	unsigned line, column;	/* of its first child, for the others' indentation */
+	struct conf_node *key; /* in a mapping: waits for its value */
+	bool block; /* written by indentation, not with brackets */
+	struct conf_pos first; /* its first child, for the others' indentation */
+	yaml_mark_t mark; /* where it begins */
 };
 
 struct conf_reader {
@@ -21,9 +22,18 @@ struct conf_reader {
 	unsigned depth, documents;
 };
 
-static struct conf_pos pos_of(const struct conf_reader *rd, yaml_mark_t mark)
+/* As libyaml counts, which is in the prepared bytes. */
+static struct conf_pos raw_pos(const struct conf_reader *rd, yaml_mark_t mark)
 {
 	return (struct conf_pos){ rd->file, (unsigned)mark.line + 1, (unsigned)mark.column + 1 };
+}
+
+static struct conf_pos pos_of(const struct conf_reader *rd, yaml_mark_t mark)
+{
+	struct conf_pos pos = raw_pos(rd, mark);
+
+	pos.column = conf_original_column(&rd->text, pos.line, pos.column);
+	return pos;
 }
 
 static bool refuse(struct conf_reader *rd, struct conf_pos pos, const char *remedy, const char *reason)
@@ -33,23 +43,21 @@ static bool refuse(struct conf_reader *rd, struct conf_pos pos, const char *reme
 }
 
 /*
- * Indentation means the same with tabs of any width when lines that are compared have tabs at the same
- * places: the children of one collection with each other, and with the collection around.
+ * Indentation has to mean the same with tabs of any width: for the children of one collection among each
+ * other, and against the collection around.
  */
 static bool check_tabs(struct conf_reader *rd, struct conf_pos pos)
 {
-	struct open *o = &rd->stack[rd->depth - 1], *outer = o;
+	struct open *o = &rd->stack[rd->depth - 1];
+	struct open *outer = rd->depth > 1 ? &rd->stack[rd->depth - 2] : NULL;
 	bool same = true;
 
-	if (o->line) {
-		same = conf_same_tabs(&rd->text, pos.line, o->line, pos.column - 1);
+	if (o->first.line) {
+		same = conf_same_with_any_tab(&rd->text, pos, o->first);
 	} else {
-		o->line = pos.line;
-		o->column = pos.column;
-		if (rd->depth > 1)
-			outer = &rd->stack[rd->depth - 2];
-		if (outer != o && outer->block && outer->line != pos.line)
-			same = conf_same_tabs(&rd->text, pos.line, outer->line, outer->column - 1);
+		o->first = pos;
+		if (outer && outer->block)
+			same = conf_same_with_any_tab(&rd->text, pos, outer->first);
 	}
 	if (same)
 		return true;
@@ -93,7 +101,12 @@ static bool begin(struct conf_reader *rd, const yaml_event_t *e, enum conf_node_
 		return refuse(rd, node->pos, NULL, "nested deeper than 32 levels");
 	if (!place(rd, node))
 		return false;
-	rd->stack[rd->depth++] = (struct open){ .node = node, .end = &node->child, .block = block };
+	rd->stack[rd->depth++] = (struct open){
+		.node = node,
+		.end = &node->child,
+		.block = block,
+		.mark = e->start_mark,
+	};
 	return true;
 }
 
@@ -170,21 +183,15 @@ static void complain(const struct conf_reader *rd)
 	struct conf_complaint c = {
 		.problem = p->problem ? p->problem : "this cannot be read",
 		.context = p->context ? p->context : "",
-		.line = (unsigned)p->problem_mark.line + 1,
-		.column = (unsigned)p->problem_mark.column + 1,
-		.bytes = rd->text.bytes,
-		.json_style = rd->text.json_style,
+		.at = raw_pos(rd, p->problem_mark),
+		.text = &rd->text,
 	};
 
-	if (p->context) {
-		c.context_line = (unsigned)p->context_mark.line + 1;
-		c.context_column = (unsigned)p->context_mark.column + 1;
-	}
-	if (o && !o->block) {
-		c.open_line = o->node->pos.line;
-		c.open_column = o->node->pos.column;
-	}
-	conf_explain(&c, rd->file, rd->r);
+	if (p->context)
+		c.context_at = raw_pos(rd, p->context_mark);
+	if (o && !o->block)
+		c.open_at = raw_pos(rd, o->mark);
+	conf_explain(&c, rd->r);
 }
 
 struct conf_reader *conf_reader_open(struct arena *a, struct str bytes, const char *file,

@@ -11,7 +11,7 @@ enum conf_value conf_to_bool(struct str s, bool *out)
 		const char *text;
 		bool value;
 	} words[] = {
-		{ "1", true },	{ "yes", true }, { "on", true },   { "true", true },
+		{ "1", true }, { "yes", true }, { "on", true },   { "true", true },
 		{ "0", false }, { "no", false }, { "off", false }, { "false", false },
 	};
 

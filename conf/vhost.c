@@ -115,7 +115,7 @@ void conf_set_cert_file(struct conf_loader *l, const struct conf_key *k, void *o
 	conf_add_file(l, *path, v, path == &d->v.key_path);
 }
 
-/* A list of protocols, without h2 until that is served. */
+/* A list of protocols, without blanks. */
 static struct str take_alpn(struct conf_loader *l, const struct conf_node *v)
 {
 	struct str text, name, out;
@@ -133,9 +133,7 @@ static struct str take_alpn(struct conf_loader *l, const struct conf_node *v)
 		name = str_trim(str_of(text.p, n));
 		n += n < text.n;
 		text = str_of(text.p + n, text.n - n);
-		if (str_eq(name, STR("h2"))) {
-			conf_note(l, v, "HTTP/2 is not served yet: \"h2\" is left out");
-		} else if (str_eq(name, STR("http/1.1"))) {
+		if (str_eq(name, STR("h2")) || str_eq(name, STR("http/1.1"))) {
 			if (out.n)
 				p[out.n++] = ',';
 			memcpy(p + out.n, name.p, name.n);
@@ -245,8 +243,8 @@ static bool is_token(struct str s)
 static bool is_framing(struct str name)
 {
 	static const char *const names[] = {
-		"connection", "content-length", "keep-alive",	     "proxy-connection",
-		"te",	      "trailer",	"transfer-encoding", "upgrade"
+		"connection", "content-length", "keep-alive", "proxy-connection",
+		"te", "trailer", "transfer-encoding", "upgrade"
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -108,17 +108,20 @@ static void bytes(void **state)
 	expect(STR("vhosts:\n- name: \x1b[31m\n"), "conf:2:9: error: a control character\n"
 						   "    - name: \\x1b[31m\n"
 						   "            ^\n");
-	expect(STR("vhosts:\n- name: a\xe2\x80\xa8" "b\n"), "conf:2:10: error: a Unicode line separator\n"
-							  "    - name: a\xe2\x80\xa8" "b\n"
-							  "             ^\n");
+	expect(STR("vhosts:\n- name: a\xe2\x80\xa8"
+		   "b\n"),
+	       "conf:2:10: error: a Unicode line separator\n"
+	       "    - name: a\xe2\x80\xa8"
+	       "b\n"
+	       "             ^\n");
 	expect(STR("\xff\xfe{\0}\0"), "conf:1:1: error: this is not UTF-8\n"
 				      "    \\xff\\xfe{\\x00}\\x00\n"
 				      "    ^\n"
 				      "help: save the file as UTF-8\n");
 	expect(STR("{ \"a\": \"\xed\xa0\xbd\" }"), "conf:1:9: error: this is not UTF-8\n"
-						  "    { \"a\": \"\\xed\\xa0\\xbd\" }\n"
-						  "            ^\n"
-						  "help: save the file as UTF-8\n");
+						   "    { \"a\": \"\\xed\\xa0\\xbd\" }\n"
+						   "            ^\n"
+						   "help: save the file as UTF-8\n");
 }
 
 /* One error, at once, whatever is piled up. */
@@ -128,12 +131,9 @@ static void bombs(void **state)
 	static const struct {
 		const char *text, *reason;
 	} piles[] = {
-		{ "[", "nested deeper than 32 levels" },
-		{ "{a: ", "nested deeper than 32 levels" },
-		{ "[{a: ", "nested deeper than 32 levels" },
-		{ "- ", "nested deeper than 32 levels" },
-		{ "{", "a key has to be a plain name" },
-		{ "? ", "a key has to be a plain name" },
+		{ "[", "nested deeper than 32 levels" },     { "{a: ", "nested deeper than 32 levels" },
+		{ "[{a: ", "nested deeper than 32 levels" }, { "- ", "nested deeper than 32 levels" },
+		{ "{", "a key has to be a plain name" },     { "? ", "a key has to be a plain name" },
 	};
 	static char text[N * 8];
 
@@ -193,13 +193,15 @@ static void many_errors(void **state)
 	free(text);
 }
 
-#define VHOST(name) "vhosts:\n- name: " name "\n  port: 80\n  mounts: [ { mountpoint: /, origin: 'unix:/a' } ]\n"
+#define VHOST(name)                                                                                          \
+	"vhosts:\n- name: " name "\n  port: 80\n  mounts: [ { mountpoint: /, origin: 'unix:/a' } ]\n"
 
 static void files(void **state)
 {
 	struct conf_source src[] = {
 		{ STR("conf"), STR("global: { username: a, count-threads: 2, limits: { memory: 8m } }\n") },
-		{ STR("conf.d/1"), STR("global: { username: b, count-threads: 2, limits: { memory: 9m } }\n") },
+		{ STR("conf.d/1"),
+		  STR("global: { username: b, count-threads: 2, limits: { memory: 9m } }\n") },
 		{ STR("conf.d/2"), STR("vhosts: [\n") },
 		{ STR("conf.d/3"), STR(VHOST("www.example")) },
 		{ STR("conf.d/4"), STR(VHOST("WWW.example.")) },
@@ -208,46 +210,47 @@ static void files(void **state)
 	struct loaded l = load_sources(src, ARRAY_SIZE(src));
 
 	(void)state;
-	assert_string_equal(l.text,
-			    "conf.d/1:1:11: error: \"username\" has another value at conf:1:11\n"
-			    "    global: { username: b, count-threads: 2, limits: { memory: 9m } }\n"
-			    "              ^\n"
-			    "help: keep one of them\n"
-			    "conf.d/1:1:52: error: \"memory\" has another value at conf:1:52\n"
-			    "    global: { username: b, count-threads: 2, limits: { memory: 9m } }\n"
-			    "                                                       ^\n"
-			    "help: keep one of them\n"
-			    "conf.d/2:1:9: error: this bracket is never closed\n"
-			    "    vhosts: [\n"
-			    "            ^\n"
-			    "conf.d/4:2:9: error: \"www.example\" on *:80 is there already, at conf.d/3:2:9\n"
-			    "    - name: WWW.example.\n"
-			    "            ^\n"
-			    "help: a vhost has one name on one port: put the mounts of both into one\n"
-			    "conf.d/5:1:9: error: this vhost has no name\n"
-			    "    vhosts: { nam: a }\n"
-			    "            ^\n"
-			    "help: add \"name\": \"www.example.com\"\n"
-			    "conf.d/5:1:9: error: this vhost has no port\n"
-			    "    vhosts: { nam: a }\n"
-			    "            ^\n"
-			    "help: add \"port\": \"80\"\n"
-			    "conf.d/5:1:9: warning: this vhost has no mounts: every request is answered 404\n"
-			    "    vhosts: { nam: a }\n"
-			    "            ^\n"
-			    "help: add \"mounts\": [ { \"mountpoint\": \"/\", \"origin\": \"unix:/run/app.sock\" } ]\n"
-			    "conf.d/5:1:11: error: unknown key \"nam\" in a vhost\n"
-			    "    vhosts: { nam: a }\n"
-			    "              ^\n"
-			    "help: did you mean \"name\"?\n");
+	assert_string_equal(
+		l.text,
+		"conf.d/1:1:11: error: \"username\" has another value at conf:1:11\n"
+		"    global: { username: b, count-threads: 2, limits: { memory: 9m } }\n"
+		"              ^\n"
+		"help: keep one of them\n"
+		"conf.d/1:1:52: error: \"memory\" has another value at conf:1:52\n"
+		"    global: { username: b, count-threads: 2, limits: { memory: 9m } }\n"
+		"                                                       ^\n"
+		"help: keep one of them\n"
+		"conf.d/2:1:9: error: this bracket is never closed\n"
+		"    vhosts: [\n"
+		"            ^\n"
+		"conf.d/4:2:9: error: \"www.example\" on *:80 is there already, at conf.d/3:2:9\n"
+		"    - name: WWW.example.\n"
+		"            ^\n"
+		"help: a vhost has one name on one port: put the mounts of both into one\n"
+		"conf.d/5:1:9: error: this vhost has no name\n"
+		"    vhosts: { nam: a }\n"
+		"            ^\n"
+		"help: add \"name\": \"www.example.com\"\n"
+		"conf.d/5:1:9: error: this vhost has no port\n"
+		"    vhosts: { nam: a }\n"
+		"            ^\n"
+		"help: add \"port\": \"80\"\n"
+		"conf.d/5:1:9: warning: this vhost has no mounts: every request is answered 404\n"
+		"    vhosts: { nam: a }\n"
+		"            ^\n"
+		"help: add \"mounts\": [ { \"mountpoint\": \"/\", \"origin\": \"unix:/run/app.sock\" } ]\n"
+		"conf.d/5:1:11: error: unknown key \"nam\" in a vhost\n"
+		"    vhosts: { nam: a }\n"
+		"              ^\n"
+		"help: did you mean \"name\"?\n");
 	unload(&l);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(syntax), cmocka_unit_test(keys),      cmocka_unit_test(vhosts),
-		cmocka_unit_test(bytes),  cmocka_unit_test(bombs),     cmocka_unit_test(too_large),
+		cmocka_unit_test(syntax), cmocka_unit_test(keys),	 cmocka_unit_test(vhosts),
+		cmocka_unit_test(bytes),  cmocka_unit_test(bombs),	 cmocka_unit_test(too_large),
 		cmocka_unit_test(files),  cmocka_unit_test(many_errors),
 	};
 
