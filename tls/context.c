@@ -9,7 +9,7 @@
  */
 #define CIPHERS_DEFAULT "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define GROUPS_DEFAULT	"X25519:P-256:P-384"
-#define ALPN_DEFAULT	STR("http/1.1")
+#define ALPN_DEFAULT	STR("h2,http/1.1")
 
 /* No key of a configuration can take these away: renegotiation and compression are attacks by now. */
 #define OPTIONS_ALWAYS (SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION)
