@@ -470,6 +470,7 @@ int main(void)
 		RIG_TEST(what_was_told_before_the_connection_goes_with_it),
 		RIG_TEST_TCP(what_was_told_before_the_connection_goes_with_it),
 		RIG_TEST(a_large_pipe_is_sent_whole),
+		RIG_TEST_TCP(a_large_pipe_is_sent_whole),
 		RIG_TEST(ten_mebibytes_both_ways),
 		RIG_TEST_TCP(ten_mebibytes_both_ways),
 		RIG_TEST(an_early_answer_is_delivered),
