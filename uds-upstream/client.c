@@ -176,13 +176,12 @@ bool up_conn_has_sent(const struct up_conn *c)
 	return c->out.ended && h1_out_is_empty(&c->out);
 }
 
-bool up_conn_leave_tunnel(struct up_conn *c)
+void up_conn_leave_tunnel(struct up_conn *c)
 {
 	if (c->state != UP_TUNNEL || !c->read_ended || !(c->shut || c->deaf))
-		return false;
+		return;
 	x_leave(&c->end);
 	up_conn_close(c);
-	return true;
 }
 
 static void note_written(struct up_conn *c, size_t from_pipe)
@@ -268,19 +267,17 @@ static void on_ready(struct stream *s)
 	struct up_conn *c = s->owner;
 	unsigned can = s->can & s->want;
 
-	if (c->state == UP_IDLE) { /* ended, or bytes that nobody asked for */
-		up_conn_close(c);
-		return;
-	}
-	if (c->state == UP_ATTACHED) {
-		drop_stream(c);
-		return;
-	}
 	if (can & STREAM_OUT) {
 		stream_want_less(s, STREAM_OUT);
 		loop_post(&c->flush);
 	}
-	if (can & STREAM_IN)
+	if (!(can & STREAM_IN))
+		return;
+	if (c->state == UP_IDLE) /* its end, or bytes that nobody asked for */
+		up_conn_close(c);
+	else if (c->state == UP_ATTACHED)
+		drop_stream(c);
+	else
 		up_answer_read(c);
 }
 

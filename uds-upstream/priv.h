@@ -123,8 +123,8 @@ void up_conn_connect(struct up_conn *c, bool in_turn);
 void up_conn_arm(struct up_conn *c);
 /* Every byte of the request has been accepted. */
 bool up_conn_has_sent(const struct up_conn *c);
-/* A tunnel of which both directions are over is left. Returns true when it was. */
-bool up_conn_leave_tunnel(struct up_conn *c);
+/* Leaves and closes a tunnel of which both directions are over. */
+void up_conn_leave_tunnel(struct up_conn *c);
 /* The exchange goes on without this connection, for this reason. */
 void up_conn_fail(struct up_conn *c, enum err why);
 /* Closes; its memory goes after the turn. It must have left its exchange. */
