@@ -10,6 +10,7 @@ enum {
 	NO_FDS_MS = 100,
 	SAY_MS = 10 * 1000,    /* a limit is logged at most that often */
 	QUEUED_MAX = 4096,     /* connections taken at the last moment */
+	SHARE_SLACK = 4,       /* connections more than the mean that mean nothing */
 };
 
 /* ---- what a socket's connections belong to ---- */
@@ -249,11 +250,6 @@ static bool take_one(struct listening *l)
 	return errno != EAGAIN && errno != EINVAL;
 }
 
-static void take(struct work *w)
-{
-	take_one(container_of(w, struct listening, work));
-}
-
 static void ready(struct event *ev, uint32_t bits)
 {
 	(void)bits;
@@ -277,24 +273,37 @@ static void arm(struct listening *l, bool on)
 		log_error("cannot watch a listening socket: %s", strerror(-r));
 }
 
+/*
+ * One a turn. Of the workers that sleep, the kernel wakes the one that has waited longest since it began to
+ * watch the socket: whoever has taken a connection begins anew, so that they take turns.
+ */
+static void take(struct work *w)
+{
+	struct listening *l = container_of(w, struct listening, work);
+
+	if (take_one(l) && l->armed) {
+		arm(l, false);
+		arm(l, true);
+	}
+}
+
 /* ---- whether to take connections: judged before the worker sleeps ---- */
 
 /* An eighth more than the mean: let the others. */
 static bool has_its_share(const struct count_sum *sum, unsigned mine)
 {
-	return sum->workers > 1 && (uint64_t)mine * sum->workers * 8 > (uint64_t)sum->shared * 9;
+	return mine > SHARE_SLACK &&
+	       (uint64_t)(mine - SHARE_SLACK) * sum->workers * 8 > (uint64_t)sum->shared * 9;
 }
 
 static void judge(struct accept *a)
 {
 	const struct config *conf = site_config(site_current());
 	struct count_sum sum = count_sum(a->count);
-	bool cannot, held;
+	bool cannot = slab_room() == 0 || loop_now_ms() < a->fds_until_ms ||
+		      sum.connections >= conf->global.limits.connections;
+	bool held = cannot || has_its_share(&sum, count_mine(a->count));
 
-	a->no_memory = slab_room() == 0;
-	cannot = a->no_memory || loop_now_ms() < a->fds_until_ms ||
-		 sum.connections >= conf->global.limits.connections;
-	held = cannot || has_its_share(&sum, count_mine(a->count));
 	count_set_state(a->count, held ? COUNT_WAITS : COUNT_TAKES);
 	if (held && !cannot && count_sum(a->count).takers == 0) {
 		held = false;
@@ -322,12 +331,14 @@ static void at_turn_end(struct loop_hook *h)
 
 	if (a->draining || !a->generation)
 		return;
-	if (!a->recheck && a->no_memory == (slab_room() == 0))
-		return;
-	a->recheck = false;
-	a->again_ms = 0;
-	timer_stop(&a->again);
-	judge(a);
+	if (a->recheck) {
+		a->recheck = false;
+		a->again_ms = 0;
+		timer_stop(&a->again);
+		judge(a);
+	} else if (a->held || slab_room() == 0) {
+		judge(a);
+	}
 }
 
 /*

@@ -28,7 +28,6 @@ struct accept {
 	uint64_t taken;           /* connections, ever */
 	bool recheck;             /* something changed that decides whether to take connections */
 	bool held;                /* no connections for the moment */
-	bool no_memory;           /* the budget was spent when that was judged */
 	bool draining;
 };
 

@@ -385,6 +385,7 @@ static void worker_died(struct parent *p, struct child *c)
 	}
 	s->child = NULL;
 	if (p->state == PARENT_STARTING) {
+		log_error("a worker ended before it served: giving up");
 		parent_give_up(p);
 		return;
 	}

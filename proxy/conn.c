@@ -6,8 +6,10 @@
 #include "proxy/route.h"
 #include "tls/tls.h"
 
-/* For a client to read our last words before the close. */
-enum { PARTING_MS = 2000 };
+enum {
+	PARTING_MS = 2000, /* for a client to read our last words before the close */
+	SILENT_MS = 1000,  /* for a client that has said nothing when its listener or the worker goes */
+};
 
 static struct site *site_of(const struct conn *c)
 {
@@ -193,6 +195,8 @@ void conn_begin(struct conn *c)
 		timer_set(&c->timer, site_timeouts(site_of(c), &c->facts)->keepalive_ms);
 		stream_own(c->stream, c, peek_preface);
 		stream_want(c->stream, STREAM_IN);
+		if (c->door->draining)
+			conn_drain(c);
 		return;
 	}
 	c->facts.tls = true;
@@ -203,11 +207,13 @@ void conn_begin(struct conn *c)
 
 void conn_drain(struct conn *c)
 {
-	/* one that still shakes hands will be told by is_draining */
 	if (c->h1)
 		h1s_drain(c->h1);
-	if (c->h2)
+	else if (c->h2)
 		h2c_drain(c->h2);
+	else if (!c->facts.tls)
+		timer_set(&c->timer, SILENT_MS); /* its request may be on its way */
+	/* one that shakes hands is told by is_draining */
 }
 
 void conn_cut(struct conn *c)

@@ -299,7 +299,7 @@ static int check(const char *path, bool strict)
 
 	conf_report_init(&r);
 	fd = conf_make_bundle(path, &r, &conf);
-	if (fd >= 0) {
+	if (fd >= 0 && loop_open() == 0) {
 		tls_init();
 		s = site_new(conf, why, sizeof why);
 		if (s) {
@@ -309,8 +309,10 @@ static int check(const char *path, bool strict)
 			add_lines(&r, why);
 		}
 		tls_fini();
-		close(fd);
+		loop_close();
 	}
+	if (fd >= 0)
+		close(fd);
 	good = conf_check_print(&r, strict, stdout);
 	conf_report_fini(&r);
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -149,10 +149,11 @@ void parent_child_gone(struct parent *p)
 
 /* ---- signals ---- */
 
-/* The second time, and while starting, at once. */
+/* The second time, and while there is nothing to drain, at once. */
 static void terminate(struct parent *p)
 {
-	uint64_t after_ms = p->state == PARENT_SERVING ? p->current.conf->global.timeouts.drain_ms : 0;
+	bool drain = p->state != PARENT_STOPPING && p->current.generation;
+	uint64_t after_ms = drain ? p->current.conf->global.timeouts.drain_ms : 0;
 
 	log_note("stopping: requests in progress get %llu ms (timeouts.drain)",
 		 (unsigned long long)after_ms);

@@ -44,10 +44,8 @@ static void finish(struct parent *p)
 		r->trial = NULL;
 	}
 	r->phase = RELOAD_IDLE;
-	if (r->again && p->state == PARENT_SERVING) {
-		r->again = false;
+	if (r->again && p->state == PARENT_SERVING)
 		reload_start(p);
-	}
 }
 
 /* Workers forget it; one that had not come to serve the current one when it began, loads that again. */
@@ -114,6 +112,8 @@ static void say_user(struct parent *p, enum priv_found found, struct conf_report
 	case PRIV_OK:
 		break;
 	case PRIV_NOBODY:
+		if (p->state != PARENT_STARTING)
+			break;
 		conf_report_add(r, CONF_WARNING, nowhere,
 				"make a user \"gatehouse\", or name one with `username`",
 				"workers run as \"nobody\"");
@@ -159,6 +159,7 @@ void reload_start(struct parent *p)
 		l->again = true;
 		return;
 	}
+	l->again = false;
 	conf_report_init(&r);
 	l->phase = RELOAD_TRIAL;
 	timer_init(&l->deadline, too_late);

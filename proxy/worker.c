@@ -273,12 +273,12 @@ static void parent_ended(struct msg_channel *c, const char *why)
 		log_error("the parent is not understood: %s", why);
 	if (w->leaving)
 		return;
-	if (!site_current()) {
+	if (!w->count) {
 		loop_stop();
 		return;
 	}
 	log_warn("the parent is gone: finishing");
-	leave(w, site_config(site_current())->global.timeouts.drain_ms);
+	leave(w, site_current() ? site_config(site_current())->global.timeouts.drain_ms : 0);
 }
 
 /* ---- the whole ---- */
