@@ -400,10 +400,10 @@ def test_log_files_are_opened_anew(demo):
         for name in "access", "error":
             os.rename(folder / name, folder / (name + ".1"))
         gate.signal(signal.SIGUSR1)
-        wait_until(lambda: os.path.exists(folder / "error") and "opened anew" in open(folder / "error").read(),
-                   "new files")
-        wait_until(lambda: gate.get("/json?two", tls=False) and "/json?two" in open(folder / "access").read(),
-                   "the line in the new file")
+        wait_until(lambda: os.path.exists(folder / "error") and
+                   "opened anew" in open(folder / "error").read(), "new files")
+        wait_until(lambda: gate.get("/json?two", tls=False) and
+                   "/json?two" in open(folder / "access").read(), "the line in the new file")
         assert "?two" not in open(folder / "access.1").read()
         gate.stop = lambda timeout=0: None    # its last words are in the error log
         assert gate.process.end() == 0
@@ -608,8 +608,8 @@ class Quick:
         self.log_path = folder / "log"
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(
-                [BIN, "proxy", *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
-                env={**os.environ, "XDG_STATE_HOME": folder.path})
+                [BIN, "proxy", *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                text=True, env={**os.environ, "XDG_STATE_HOME": folder.path})
         self.line = self.process.stdout.readline()
 
     def __enter__(self):
