@@ -138,11 +138,11 @@ void h1s_begin_body(struct h1s *c)
 	const struct limits *l = c->end.x->limits;
 
 	rq->is_routed = true;
-	if (rq->is_complete)
+	if (rq->is_complete || rq->is_given_up)
 		return;
 	rq->limits.trailers_bytes = (size_t)l->trailers_bytes;
 	rq->limits.chunk_extensions_bytes = (size_t)l->chunk_extensions_bytes;
-	if (rq->body.framing == H1_LENGTH && rq->body.left > l->request_body_bytes && !c->end.x->told_final)
+	if (rq->body.framing == H1_LENGTH && rq->body.left > l->request_body_bytes)
 		h1s_refuse(c, ERR_BODY_LARGE);
 	else
 		h1s_wait_for_body(c);
@@ -263,7 +263,7 @@ static size_t receive_direct(struct h1s *c, uint64_t max)
 	return (size_t)r;
 }
 
-/* Returns how many of the bytes are used. */
+/* Returns how many of the bytes are used: all of them when c is CLOSED then, or the rest is of no use. */
 static size_t take(struct h1s *c, const char *p, size_t n)
 {
 	switch ((enum h1s_state)c->state) {
@@ -300,8 +300,7 @@ static size_t receive_lines(struct h1s *c)
 	buf_drop(&c->in, kept);
 	c->in_is_fresh = false;
 	used = take(c, p, n);
-	if (c->state != H1S_CLOSED)
-		buf_put(&c->in, p + used, n - used);
+	buf_put(&c->in, p + used, n - used);
 	return n;
 }
 

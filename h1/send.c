@@ -27,10 +27,8 @@ static void open_tunnel(struct h1s *c)
 	h1_out_begin(&c->out, H1_UNTIL_CLOSE, 0);
 	h1s_set_state(c, H1S_TUNNEL);
 	c->rq->is_complete = false;
-	c->has_no_room = false;
-	c->in_is_fresh = buf_len(&c->in) > 0;
 	h1s_wait_for(c, H1S_WAIT_TUNNEL, c->end.x->timeouts->tunnel_idle_ms);
-	loop_post(&c->work);
+	loop_post(&c->work); /* a client may have sent ahead */
 }
 
 static void begin_answer(struct h1s *c)

@@ -62,7 +62,7 @@ void h1s_wait_for_body(struct h1s *c)
 
 void h1s_check_hup(struct h1s *c)
 {
-	if (!stream_is_hup(c->s) || c->state != H1S_OPEN || !c->rq->is_complete || c->waits == H1S_WAIT_GONE)
+	if (!stream_is_hup(c->s) || c->state != H1S_OPEN || !c->rq->is_complete)
 		return;
 	c->has_written = false;
 	h1s_wait_for(c, H1S_WAIT_GONE, GONE_MS);
@@ -210,13 +210,9 @@ static const struct end_ops ops = {"h1", on_head, on_data, on_room, on_abort};
 void h1s_refuse(struct h1s *c, enum err why)
 {
 	c->rq->is_given_up = true;
-	buf_fini(&c->in);
-	c->in_is_fresh = false;
 	h1s_wait_for_nothing(c);
-	if (c->state == H1S_HEAD) {
+	if (c->state == H1S_HEAD)
 		h1s_set_state(c, H1S_OPEN);
-		c->rq->is_routed = true;
-	}
 	/* whoever answers does not read: then its answer is still right */
 	if (x_is_unread(&c->end) || x_refuse(&c->end, why))
 		return;
@@ -229,10 +225,8 @@ void h1s_enter_idle(struct h1s *c)
 	c->rq = NULL;
 	c->has_no_room = false;
 	h1s_wait_for(c, H1S_WAIT_REQUEST, c->host->ops->timeouts(c->host)->keepalive_ms);
-	if (buf_len(&c->in) == 0)
-		return;
-	c->in_is_fresh = true; /* RFC 9112 section 9.3.2: pipelined requests, in order */
-	loop_post(&c->work);
+	if (c->in_is_fresh) /* RFC 9112 section 9.3.2: pipelined requests, in order */
+		loop_post(&c->work);
 }
 
 void h1s_linger(struct h1s *c)

@@ -124,6 +124,16 @@ static inline void rig_pass_ms(struct rig *r, uint64_t ms)
 		loop_turn(5);
 }
 
+/* That nothing keeps the loop awake. */
+static inline void assert_sleeps(struct rig *r)
+{
+	uint64_t begin_us = loop_clock_us();
+
+	rig_run(r);
+	loop_turn(20);
+	assert_true(loop_clock_us() - begin_us >= 15000);
+}
+
 /* The client says this; everything it brings about happens. */
 static inline void rig_say(struct rig *r, const char *text)
 {

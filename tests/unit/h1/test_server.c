@@ -266,6 +266,28 @@ static void passes_trailers_down(void **state)
 	rig_close(&r);
 }
 
+/* All of a pipe that holds more than one write. */
+static void passes_large_bodies_down(void **state)
+{
+	static char data[300000];
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	rig_say(&r, GET);
+	r.up.e.x->pipe[X_DOWN].cap = sizeof data;
+	rig_answer(&r, 200, HEAD_LENGTH_UNKNOWN);
+	x_put(&r.up.e, data, sizeof data);
+	rig_end(&r);
+	assert_int_equal(x_count(), 0);
+	/* four chunks of 64 KiB, and what is left: 0x93e0 */
+	assert_int_equal(buf_len(&r.client.out),
+			 strlen("HTTP/1.1 200 x" CR "Transfer-Encoding: chunked" CR CR) + sizeof data +
+				 4 * strlen("10000" CR CR) + strlen("93e0" CR CR) + strlen("0" CR CR));
+	buf_fini(&r.client.out);
+	rig_close(&r);
+}
+
 /* One write for a small answer, head and body together. */
 static void gathers_an_answer_into_one_write(void **state)
 {
@@ -415,6 +437,7 @@ static void waits_for_a_slow_upstream(void **state)
 	rig_run(&r);
 	assert_int_equal(x_fill(&r.up.e), limits_default.pipe_bytes);
 	assert_int_equal(buf_len(&r.client.in), sizeof data - limits_default.pipe_bytes);
+	assert_sleeps(&r);
 	test_end_take(&r.up, 10000);
 	rig_run(&r);
 	assert_int_equal(x_fill(&r.up.e), limits_default.pipe_bytes - 10000);
@@ -483,6 +506,7 @@ int main(void)
 		cmocka_unit_test(passes_large_chunks_up),
 		cmocka_unit_test(passes_bodies_down),
 		cmocka_unit_test(passes_trailers_down),
+		cmocka_unit_test(passes_large_bodies_down),
 		cmocka_unit_test(gathers_an_answer_into_one_write),
 		cmocka_unit_test(answers_head_without_a_body),
 		cmocka_unit_test(passes_interim_heads),

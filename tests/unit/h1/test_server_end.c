@@ -122,6 +122,28 @@ static void does_not_cut_a_slow_body(void **state)
 	rig_close(&r);
 }
 
+/* From 100 Continue on, or from the first byte that comes without it, the client is to go on. */
+static void ends_a_body_that_stalls_after_100_continue(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		rig_open(&r);
+		r.timeouts.request_body_ms = 30;
+		rig_say(&r, POST("Content-Length: 3" CR "Expect: 100-continue"));
+		if (i == 0)
+			rig_answer(&r, 100, 0);
+		else
+			rig_say(&r, "a");
+		RIG_UNTIL(r.client.is_shut);
+		assert_int_equal(r.up.aborted, ERR_BODY_TIMEOUT);
+		script_heard(&r.client);
+		buf_fini(&r.up.got);
+		rig_close(&r);
+	}
+}
+
 static void ends_a_reader_that_stalls(void **state)
 {
 	struct rig r;
@@ -137,6 +159,29 @@ static void ends_a_reader_that_stalls(void **state)
 	assert_int_equal(r.why, ERR_WRITE_TIMEOUT);
 	rig_run(&r);
 	assert_int_equal(r.up.aborted, ERR_WRITE_TIMEOUT);
+	rig_close(&r);
+}
+
+/* Whatever the upstream goes on to say. */
+static void ends_a_reader_that_takes_nothing(void **state)
+{
+	uint64_t begin_us;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	r.timeouts.write_ms = 100;
+	r.client.window = 0;
+	rig_say(&r, GET);
+	rig_answer(&r, 200, 1000);
+	begin_us = loop_clock_us();
+	while (!r.closed) {
+		rig_put(&r, "x");
+		rig_pass_ms(&r, 10);
+		assert_true(loop_clock_us() - begin_us < 500000);
+	}
+	assert_int_equal(r.why, ERR_WRITE_TIMEOUT);
+	rig_run(&r);
 	rig_close(&r);
 }
 
@@ -293,6 +338,46 @@ static void lets_go_of_a_closed_client(void **state)
 	assert_in_range(loop_clock_us() - begin_us, 500000, 1000000);
 	assert_int_equal(r.up.aborted, ERR_GONE);
 	assert_true(r.closed);
+	rig_close(&r);
+}
+
+/* Also when its end came with its request. */
+static void lets_go_of_a_client_that_said_all_at_once(void **state)
+{
+	uint64_t begin_us;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	script_say(&r.client, POST("Content-Length: 3") "abc");
+	script_end(&r.client);
+	begin_us = loop_clock_us();
+	rig_run(&r);
+	assert_true(r.up.ended);
+	assert_sleeps(&r);
+	RIG_UNTIL(r.up.aborts);
+	assert_in_range(loop_clock_us() - begin_us, 500000, 1000000);
+	buf_fini(&r.up.got);
+	rig_close(&r);
+}
+
+/* One that does not read is bounded by its own time. */
+static void waits_for_a_half_closed_slow_reader(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	r.client.window = 5;
+	script_say(&r.client, GET);
+	script_end(&r.client);
+	rig_run(&r);
+	rig_answer_all(&r, "abc");
+	rig_pass_ms(&r, 1700);
+	assert_false(r.closed);
+	script_accept(&r.client, 1000);
+	rig_run(&r);
+	assert_heard(&r, ANSWER("3", "abc"));
 	rig_close(&r);
 }
 
@@ -466,10 +551,10 @@ static void half_closes_tunnels(void **state)
 	assert_heard(&r, "last");
 	assert_true(r.client.is_shut);
 	assert_false(r.closed);
-	rig_say(&r, "more");
-	assert_body(&r, "more");
-	script_end(&r.client);
+	script_say(&r.client, "more");
+	script_hang_up(&r.client);
 	rig_run(&r);
+	assert_body(&r, "more");
 	assert_true(r.up.ended);
 	assert_true(r.closed);
 	rig_close(&r);
@@ -545,10 +630,33 @@ static void tunnels_without_room(void **state)
 	script_feed(&r.client, data, sizeof data);
 	rig_run(&r);
 	assert_int_equal(x_fill(&r.up.e), limits_default.pipe_bytes);
+	assert_sleeps(&r);
 	r.up.hold = false;
 	test_end_take(&r.up, SIZE_MAX);
 	RIG_UNTIL(buf_len(&r.up.got) == sizeof data);
 	buf_fini(&r.up.got);
+	script_heard(&r.client);
+	rig_close(&r);
+}
+
+/* What came with the request, into a pipe that takes less. */
+static void tunnels_what_was_sent_ahead(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	rig_say(&r, UPGRADE "0123456789");
+	r.up.e.x->pipe[X_UP].cap = 4;
+	r.up.hold = true;
+	open_tunnel(&r);
+	rig_say(&r, "abcdefghij");
+	for (int i = 0; i < 20; i++) {
+		assert_in_range(x_fill(&r.up.e), 1, 4);
+		test_end_take(&r.up, 1);
+		rig_run(&r);
+	}
+	assert_body(&r, "0123456789abcdefghij");
 	script_heard(&r.client);
 	rig_close(&r);
 }
@@ -643,7 +751,9 @@ int main(void)
 		cmocka_unit_test(gives_a_head_its_whole_time),
 		cmocka_unit_test(ends_a_stalled_body),
 		cmocka_unit_test(does_not_cut_a_slow_body),
+		cmocka_unit_test(ends_a_body_that_stalls_after_100_continue),
 		cmocka_unit_test(ends_a_reader_that_stalls),
+		cmocka_unit_test(ends_a_reader_that_takes_nothing),
 		cmocka_unit_test(does_not_cut_a_slow_reader),
 		cmocka_unit_test(ends_lingering_without_progress),
 		cmocka_unit_test(ends_lingering_in_all),
@@ -652,6 +762,8 @@ int main(void)
 		cmocka_unit_test(lets_go_of_a_client_that_cannot_be_written_to),
 		cmocka_unit_test(answers_a_half_closed_client),
 		cmocka_unit_test(lets_go_of_a_closed_client),
+		cmocka_unit_test(lets_go_of_a_client_that_said_all_at_once),
+		cmocka_unit_test(waits_for_a_half_closed_slow_reader),
 		cmocka_unit_test(streams_to_a_half_closed_client),
 		cmocka_unit_test(forgets_half_a_head),
 		cmocka_unit_test(ends_in_order),
@@ -661,6 +773,7 @@ int main(void)
 		cmocka_unit_test(breaks_tunnels),
 		cmocka_unit_test(ends_idle_tunnels),
 		cmocka_unit_test(tunnels_without_room),
+		cmocka_unit_test(tunnels_what_was_sent_ahead),
 		cmocka_unit_test(goes_on_after_a_refused_upgrade),
 		cmocka_unit_test(drains),
 		cmocka_unit_test(aborts),

@@ -153,6 +153,45 @@ static void refuses_bad_chunks(void **state)
 	rig_close(&r);
 }
 
+/* After a refusal nothing more is read until the answer is written. */
+static void stops_reading_after_a_refusal(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	r.client.window = 0;
+	rig_say(&r, POST("Transfer-Encoding: chunked") "1" CR "a" CR "x");
+	rig_say(&r, "y");
+	assert_int_equal(buf_len(&r.client.in), 1);
+	assert_sleeps(&r);
+	script_accept(&r.client, 1000);
+	rig_run(&r);
+	assert_heard(&r, PAGE("400"));
+	assert_int_equal(buf_len(&r.client.in), 0);
+	buf_fini(&r.up.got);
+	rig_close(&r);
+}
+
+/* Nobody reads the body any more: that it is malformed changes nothing about its answer. */
+static void completes_an_early_answer_to_a_bad_body(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	r.client.window = 0;
+	rig_say(&r, POST("Transfer-Encoding: chunked"));
+	rig_answer_all(&r, "early");
+	rig_say(&r, "x");
+	assert_false(r.closed);
+	script_accept(&r.client, 1000);
+	rig_run(&r);
+	assert_heard(&r, LAST("5", "early"));
+	assert_true(r.client.is_shut);
+	rig_close(&r);
+}
+
 /* Once the answer has begun there is no other: the connection ends without its last chunk. */
 static void breaks_off_after_the_answer_began(void **state)
 {
@@ -383,6 +422,8 @@ int main(void)
 		cmocka_unit_test(refuses_too_many_chunks),
 		cmocka_unit_test(applies_the_routes_limits),
 		cmocka_unit_test(refuses_bad_chunks),
+		cmocka_unit_test(stops_reading_after_a_refusal),
+		cmocka_unit_test(completes_an_early_answer_to_a_bad_body),
 		cmocka_unit_test(breaks_off_after_the_answer_began),
 		cmocka_unit_test(refuses_a_short_body),
 		cmocka_unit_test(discards_behind_an_early_answer),

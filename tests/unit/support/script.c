@@ -23,6 +23,7 @@ static ssize_t script_readv(struct stream *s, const struct iovec *iov, int n)
 	size_t total = 0;
 
 	sc->reads++;
+	assert_true(n > 0 && iov[0].iov_len > 0);
 	for (int i = 0; i < n && total < sc->read_max; i++) {
 		size_t part = buf_copy(&sc->in, iov[i].iov_base, MIN(iov[i].iov_len, sc->read_max - total));
 
@@ -114,6 +115,14 @@ void script_end(struct script *sc)
 		return;
 	sc->end = ERR_EOF;
 	update(sc, STREAM_HUP);
+}
+
+void script_hang_up(struct script *sc)
+{
+	if (!sc->s)
+		return;
+	sc->end = ERR_EOF;
+	update(sc, STREAM_HUP | STREAM_BROKEN);
 }
 
 void script_break(struct script *sc)

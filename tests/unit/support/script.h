@@ -31,6 +31,8 @@ static inline void script_say(struct script *sc, const char *text)
 }
 /* The peer ends its direction in order. */
 void script_end(struct script *sc);
+/* The same after the owner has ended its own. */
+void script_hang_up(struct script *sc);
 /* The peer resets the connection. */
 void script_break(struct script *sc);
 /* Accepts this much more. */
