@@ -69,7 +69,20 @@ bool tls_conn_has_input(const struct tls_conn *c)
 
 /* ---- ciphertext out ---- */
 
-/* Never refuses. What does not fit in the shared buffer, or has to wait behind older bytes, is stored. */
+/* What does not fit in the shared buffer, or has to wait behind older bytes, is stored. */
+static void append(struct tls_conn *c, const char *p, size_t n)
+{
+	if (buf_len(&c->out) || tls_w->out_n + n > TLS_OUT_BYTES) {
+		buf_put(&c->out, tls_w->out, tls_w->out_n);
+		tls_w->out_n = 0;
+		buf_put(&c->out, p, n);
+	} else {
+		memcpy(tls_w->out + tls_w->out_n, p, n);
+		tls_w->out_n += n;
+	}
+}
+
+/* Never refuses. */
 static int bio_write(BIO *b, const char *p, int n)
 {
 	struct tls_conn *c = BIO_get_data(b);
@@ -77,15 +90,24 @@ static int bio_write(BIO *b, const char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (n <= 0)
 		return 0;
-	if (buf_len(&c->out) || tls_w->out_n + (size_t)n > TLS_OUT_BYTES) {
-		buf_put(&c->out, tls_w->out, tls_w->out_n);
-		tls_w->out_n = 0;
-		buf_put(&c->out, p, (size_t)n);
-	} else {
-		memcpy(tls_w->out + tls_w->out_n, p, (size_t)n);
-		tls_w->out_n += (size_t)n;
+	if (c->held_n) {
+		append(c, c->held, c->held_n);
+		c->held_n = 0;
+		free(c->held);
+		c->held = NULL;
 	}
+	append(c, p, (size_t)n);
 	return n;
+}
+
+void tls_conn_hold(struct tls_conn *c)
+{
+	if (tls_w->out_n == 0 || tls_w->out_n > TLS_HELD_MAX_BYTES || buf_len(&c->out))
+		return;
+	c->held = base_alloc(tls_w->out_n);
+	memcpy(c->held, tls_w->out, tls_w->out_n);
+	c->held_n = tls_w->out_n;
+	tls_w->out_n = 0;
 }
 
 static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
@@ -237,6 +259,7 @@ void tls_conn_free(struct tls_conn *c)
 		tls_listener_put(c->listener);
 	free(c->sni);
 	free(c->why);
+	free(c->held);
 	free(c);
 	tls_w->stats.connections--;
 }

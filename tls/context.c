@@ -109,6 +109,24 @@ static bool set_alpn(struct tls_context *c, struct str list, char *err, size_t e
 }
 
 /*
+ * HTTP/2 is not for suites without forward secrecy or with CBC (RFC 9113 section 9.2.2), which only an
+ * operator's own `ciphers` can bring in. The suite is chosen before the protocol.
+ */
+static bool is_h2_suite(const SSL *ssl)
+{
+	const SSL_CIPHER *suite = SSL_get_pending_cipher(ssl);
+	int exchange = suite ? SSL_CIPHER_get_kx_nid(suite) : NID_undef;
+
+	return suite && SSL_CIPHER_is_aead(suite) &&
+	       (exchange == NID_kx_any || exchange == NID_kx_ecdhe || exchange == NID_kx_dhe);
+}
+
+static bool is_h2(const unsigned char *name)
+{
+	return name[0] == 2 && name[1] == 'h' && name[2] == '2';
+}
+
+/*
  * The first of ours that the client offers. None: no_application_protocol (RFC 7301 section 3.2), rather than
  * a protocol that the client has not asked for.
  */
@@ -117,14 +135,16 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
 {
 	const struct tls_context *c = arg;
 
-	(void)ssl;
-	for (unsigned i = 0; i < c->alpn_n; i += 1u + c->alpn[i])
+	for (unsigned i = 0; i < c->alpn_n; i += 1u + c->alpn[i]) {
+		if (is_h2(c->alpn + i) && !is_h2_suite(ssl))
+			continue;
 		for (unsigned j = 0; j < offer_n; j += 1u + offer[j])
 			if (offer[j] == c->alpn[i] && memcmp(offer + j + 1, c->alpn + i + 1, offer[j]) == 0) {
 				*out = offer + j + 1;
 				*out_n = offer[j];
 				return SSL_TLSEXT_ERR_OK;
 			}
+	}
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
@@ -275,12 +295,12 @@ void tls_context_apply(SSL *ssl, const struct tls_context *c)
 	BUG_ON(!SSL_set_max_proto_version(ssl, c->max_version));
 }
 
-static void date(char out[32], const ASN1_TIME *t)
+static void date(char out[64], const ASN1_TIME *t)
 {
 	struct tm tm = { 0 };
 
 	ASN1_TIME_to_tm(t, &tm);
-	snprintf(out, 32, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+	snprintf(out, 64, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
 		 tm.tm_hour, tm.tm_min);
 }
 
@@ -288,7 +308,7 @@ static void date(char out[32], const ASN1_TIME *t)
 static bool warn_dates(const struct tls_context *c, X509 *x, int nth, char *text, size_t cap)
 {
 	bool is_over = X509_cmp_time(X509_get0_notAfter(x), NULL) < 0;
-	char when[32];
+	char when[64];
 
 	if (!is_over && X509_cmp_time(X509_get0_notBefore(x), NULL) < 0)
 		return false;

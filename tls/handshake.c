@@ -114,6 +114,12 @@ static void establish(struct tls_conn *c)
 	c->facts.cipher = SSL_get_cipher_name(c->ssl);
 	SSL_set_msg_callback(c->ssl, on_message);
 	SSL_set_msg_callback_arg(c->ssl, c);
+	/*
+	 * Under TLS 1.3 what is still to be sent is a ticket, which nobody waits for: it saves a packet to
+	 * send it with the first answer.
+	 */
+	if (c->facts.version >= TLS1_3_VERSION)
+		tls_conn_hold(c);
 	tls_w->stats.handshakes++;
 	tls_w->stats.resumed += c->facts.resumed;
 	end(c, TLS_STATE_OPEN, ERR_OK);
@@ -198,7 +204,6 @@ void tls_accept(struct stream *s, struct tls_listener *l,
 	BUG_ON(!c->ssl);
 	BIO_set_data(b, c);
 	SSL_set_bio(c->ssl, b, b);
-	SSL_set_app_data(c->ssl, c);
 	SSL_set_accept_state(c->ssl);
 	c->s = s;
 	c->below = s->ops;

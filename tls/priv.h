@@ -35,6 +35,7 @@ enum {
 	TLS_IDLE_MS = 1000, /* without a write ends a burst */
 
 	TLS_NAME_MAX = 255,      /* of an SNI */
+	TLS_HELD_MAX_BYTES = 2048,
 	TLS_KEY_UPDATES_MAX = 32, /* from the peer, without application data between them */
 	TLS_CONTEXT_BUCKETS = 1024,
 };
@@ -129,6 +130,8 @@ struct tls_conn {
 	struct buf out;   /* ciphertext that the kernel has not taken */
 	char *sni;
 	char *why;
+	char *held;       /* a TLS 1.3 ticket, which goes out in front of the next bytes */
+	size_t held_n;
 	struct tls_facts facts;
 	size_t recv_max;         /* what this call may read from the socket */
 	uint32_t room;           /* what the socket takes at least */
@@ -154,6 +157,8 @@ void tls_conn_enter(struct tls_conn *c, size_t recv_max);
 void tls_conn_leave(struct tls_conn *c);
 /* Bytes that OpenSSL could have without waiting. */
 bool tls_conn_has_input(const struct tls_conn *c);
+/* Keeps what OpenSSL has just written until there is something else to send. */
+void tls_conn_hold(struct tls_conn *c);
 /* Sends what waits in c->out, and the FIN behind it. */
 void tls_conn_flush(struct tls_conn *c);
 /* How much the socket would take, or at least `want`. */

@@ -111,7 +111,7 @@ static bool take_name(SSL *ssl, struct tls_conn *c, int *alert)
 
 int tls_client_hello(SSL *ssl, int *alert, void *arg)
 {
-	struct tls_conn *c = SSL_get_app_data(ssl);
+	struct tls_conn *c = BIO_get_data(SSL_get_rbio(ssl));
 	struct tls_listener *l = c->listener;
 	ssize_t i = -1;
 

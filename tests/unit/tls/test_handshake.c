@@ -190,10 +190,11 @@ static void alpn_is_ours_to_choose(void **state)
 		const char *ours, *offer, *chosen; /* chosen NULL: refused */
 	} rows[] = {
 		{ "", "\x08http/1.1", "http/1.1" },
+		{ "", "\x08http/1.1\x02h2", "h2" },
 		{ "h2, http/1.1", "\x08http/1.1\x02h2", "h2" },
 		{ "http/1.1,h2", "\x02h2\x08http/1.1", "http/1.1" },
 		{ "h2", "\x08http/1.1", NULL },
-		{ "", "\x02h2", NULL },
+		{ "", "\x08http/1.0", NULL },
 		{ "h2", "", "" },
 		{ "h2,http/1.1", "\x02h3\x08http/1.1", "http/1.1" },
 	};
@@ -224,6 +225,33 @@ static void alpn_is_ours_to_choose(void **state)
 			SSL_CTX_free(ctx);
 			tls_listener_put(l);
 		}
+}
+
+static void h2_needs_a_modern_suite(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "ECDHE-ECDSA-AES128-GCM-SHA256", "h2" },
+		{ "ECDHE-ECDSA-CHACHA20-POLY1305", "h2" },
+		{ "ECDHE-ECDSA-AES128-SHA256", "http/1.1" },
+		{ "ECDHE-ECDSA-AES128-SHA", "http/1.1" },
+	};
+	struct tls_listener *l =
+		rig_listener(rig_context(&cert, (struct tls_policy){ .ciphers = STR("ALL") }));
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		SSL_CTX *ctx = rig_client_ctx(TLS1_2_VERSION);
+		struct rig r;
+
+		assert_true(SSL_CTX_set_cipher_list(ctx, rows[i][0]));
+		SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\x02h2\x08http/1.1", 12);
+		rig_open(&r, l, ctx, NULL, NULL);
+		rig_connect(&r);
+		assert_true(str_eq(tls_stream_facts(r.s)->alpn, str_from_c(rows[i][1])));
+		rig_close(&r);
+		SSL_CTX_free(ctx);
+	}
+	tls_listener_put(l);
 }
 
 /* A client that insists on ChaCha20 gets it, and one that prefers AES gets AES. */
@@ -529,6 +557,7 @@ int main(void)
 		RIG_TEST(sni_chooses_the_certificate),
 		RIG_TEST(sni_brings_the_whole_policy),
 		RIG_TEST(alpn_is_ours_to_choose),
+		RIG_TEST(h2_needs_a_modern_suite),
 		RIG_TEST(the_clients_cipher_order_counts),
 		RIG_TEST(refusals_say_why),
 		RIG_TEST(the_clients_alert_is_named),

@@ -25,8 +25,10 @@ static struct seen connect_once(struct tls_listener *l, int version, SSL_SESSION
 	struct seen seen;
 	struct rig r;
 
+	SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\x02h2", 3);
 	rig_open(&r, l, ctx, "a.test", *session);
 	rig_connect(&r);
+	assert_true(str_eq(tls_stream_facts(r.s)->alpn, STR("h2"))); /* chosen anew each time */
 	rig_send(&r, 1); /* behind any ticket */
 	rig_until(&r, r.client.read == 1);
 	assert_int_equal(tls_stream_facts(r.s)->resumed, SSL_session_reused(r.ssl));
@@ -152,6 +154,39 @@ static void other_workers_and_contexts(void **state)
 	rig_cert_fini(&renewed);
 }
 
+/* Nobody waits for a ticket: it costs no packet of its own, no slab, and does not count as unsent. */
+static void a_ticket_goes_with_the_first_answer(void **state)
+{
+	struct tls_listener *l = new_listener();
+	SSL_CTX *ctx = rig_client_ctx(TLS1_3_VERSION);
+	struct rig r;
+
+	(void)state;
+	for (int by_shutdown = 0; by_shutdown < 2; by_shutdown++) {
+		uint64_t sends = tls_stats()->sends;
+
+		rig_open(&r, l, ctx, NULL, NULL);
+		rig_connect(&r);
+		for (int i = 0; i < 5; i++)
+			rig_step(&r);
+		assert_int_equal(r.tickets, 0);
+		assert_int_equal(tls_stats()->sends - sends, 1);
+		assert_int_equal(stream_unsent(r.s), 0);
+		assert_int_equal(slab_count(), 0);
+		assert_true(r.s->can & STREAM_OUT);
+		if (by_shutdown)
+			stream_shutdown(r.s);
+		else
+			rig_send(&r, 1000);
+		rig_until(&r, by_shutdown ? r.client.end : r.client.read == 1000);
+		assert_int_equal(r.tickets, 1);
+		assert_int_equal(tls_stats()->sends - sends, 2);
+		rig_close(&r);
+	}
+	SSL_CTX_free(ctx);
+	tls_listener_put(l);
+}
+
 /* A copy of s whose ticket differs in one bit. */
 static SSL_SESSION *tampered(SSL_SESSION *s, size_t at)
 {
@@ -231,6 +266,7 @@ int main(void)
 		RIG_TEST(other_workers_and_contexts),
 		RIG_TEST(tampered_tickets_do_not_resume),
 		RIG_TEST(lifetime),
+		RIG_TEST(a_ticket_goes_with_the_first_answer),
 	};
 
 	return cmocka_run_group_tests(tests, make_cert, drop_cert);
