@@ -232,6 +232,27 @@ static void ends_lingering_without_progress(void **state)
 	rig_close(&r);
 }
 
+/* What the stream still holds of the answer may leave slowly, but it must move. */
+static void lingers_while_the_answer_leaves(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (size_t last = 0; last <= 50; last += 50) {
+		rig_open(&r);
+		r.timeouts.write_ms = 1000;
+		r.client.unsent = 50;
+		rig_say(&r, "GET / HTTP/1.0" CR CR);
+		rig_answer_all(&r, "");
+		rig_pass_ms(&r, 2300);
+		assert_false(r.closed);
+		r.client.unsent = last; /* gone, or stuck */
+		RIG_UNTIL(r.closed);
+		script_heard(&r.client);
+		rig_close(&r);
+	}
+}
+
 /* And `linger` in all, whatever comes. */
 static void ends_lingering_in_all(void **state)
 {
@@ -756,6 +777,7 @@ int main(void)
 		cmocka_unit_test(ends_a_reader_that_takes_nothing),
 		cmocka_unit_test(does_not_cut_a_slow_reader),
 		cmocka_unit_test(ends_lingering_without_progress),
+		cmocka_unit_test(lingers_while_the_answer_leaves),
 		cmocka_unit_test(ends_lingering_in_all),
 		cmocka_unit_test(lets_go_of_a_reset_client),
 		cmocka_unit_test(lets_go_of_a_reset_upload),

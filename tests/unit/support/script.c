@@ -64,6 +64,13 @@ static void script_shutdown(struct stream *s)
 	sc->is_shut = true;
 }
 
+static size_t script_unsent(const struct stream *s)
+{
+	const struct script *sc = s->impl;
+
+	return sc->unsent;
+}
+
 static void script_fini(struct stream *s)
 {
 	struct script *sc = s->impl;
@@ -76,6 +83,7 @@ static const struct stream_ops script_ops = {
 	.readv = script_readv,
 	.writev = script_writev,
 	.shutdown = script_shutdown,
+	.unsent = script_unsent,
 	.fini = script_fini,
 };
 

@@ -15,6 +15,7 @@ struct script {
 	size_t write_max; /* of one write */
 	size_t window;	  /* what is still accepted before it would block */
 	enum err end;	  /* what a read finds behind `in`: AGAIN, EOF, or an error */
+	size_t unsent;	  /* accepted, but said to be on its way yet */
 	bool is_shut;	  /* the owner has ended its direction */
 	unsigned reads, writes;
 };
