@@ -412,6 +412,26 @@ static void bounds_connection_options(void **state)
 			 ERR_FIELDS_MANY);
 }
 
+/* Whatever the limit says, a head counts no further. */
+static void bounds_fields_in_any_case(void **state)
+{
+	struct h1_limits l = { .line_bytes = 100, .head_bytes = SIZE_MAX, .fields = SIZE_MAX };
+	ssize_t r = 0;
+	struct h1_parser p;
+	struct arena a;
+	size_t n = 0;
+
+	(void)state;
+	arena_init(&a);
+	h1_parser_init(&p, H1_REQUEST, &l, &a, NULL);
+	assert_true(h1_parse(&p, "GET / HTTP/1.1" CR, 16) == 16);
+	for (; r >= 0 && n <= UINT16_MAX; n++)
+		r = h1_parse(&p, "a:" CR, 4);
+	assert_int_equal(r, -ERR_FIELDS_MANY);
+	assert_int_equal(n, H1_FIELDS_MAX + 1);
+	arena_fini(&a);
+}
+
 /* An error leaves what was read, for the log. */
 static void shows_what_was_read(void **state)
 {
@@ -444,6 +464,7 @@ int main(void)
 		cmocka_unit_test(keeps_to_limits),
 		cmocka_unit_test(refuses_a_long_line_before_its_end),
 		cmocka_unit_test(bounds_connection_options),
+		cmocka_unit_test(bounds_fields_in_any_case),
 		cmocka_unit_test(shows_what_was_read),
 	};
 
