@@ -274,14 +274,18 @@ static void arm(struct listening *l, bool on)
 }
 
 /*
- * One a turn. Of the workers that sleep, the kernel wakes the one that has waited longest since it began to
- * watch the socket: whoever has taken a connection begins anew, so that they take turns.
+ * One a turn. Of the workers that sleep, the kernel wakes the one that has watched the socket longest:
+ * whoever has more connections than the mean begins to watch anew, behind the others.
  */
 static void take(struct work *w)
 {
 	struct listening *l = container_of(w, struct listening, work);
+	struct count_sum sum;
 
-	if (take_one(l) && l->armed) {
+	if (!take_one(l) || !l->armed)
+		return;
+	sum = count_sum(l->accept->count);
+	if ((uint64_t)count_mine(l->accept->count) * sum.workers > sum.shared) {
 		arm(l, false);
 		arm(l, true);
 	}

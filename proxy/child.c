@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 enum {
-	YOUNG_MS = 1000,        /* who dies younger is started again later */
-	DELAY_FIRST_MS = 50,
+	YOUNG_MS = 250,         /* who dies younger is started again later, and later */
+	DELAY_FIRST_MS = 20,
 	DELAY_MAX_MS = 1000,
-	UNANSWERED_MAX = 6,     /* pings, PING_MS apart (parent.c) */
+	UNANSWERED_MAX = 5,     /* pings, PING_MS apart (parent.c) */
 	EXIT_NO_EXEC = 127,
 };
 
@@ -156,11 +156,18 @@ struct child *child_spawn(struct parent *p, enum msg_role role, unsigned index,
 
 /* ---- life ---- */
 
+/* COUNTS answers it, and says which configuration is served. */
+static void ask(struct child *c)
+{
+	c->unanswered++;
+	msg_send(&c->channel, MSG_STATUS, NULL, 0, -1);
+}
+
 void child_load(struct child *c, const struct parent_conf *conf)
 {
 	struct msg_generation m = { conf->generation };
 
-	c->loading = conf->generation;
+	c->loading = c->sent = conf->generation;
 	msg_send(&c->channel, MSG_LOAD, &m, sizeof m, conf->bundle);
 }
 
@@ -174,6 +181,7 @@ void child_commit(struct child *c, const struct parent_conf *conf)
 		tickets_send(c);
 	msg_send(&c->channel, MSG_COMMIT, &m, sizeof m, -1);
 	c->committed = conf->generation;
+	ask(c);
 }
 
 void child_drain(struct child *c, uint64_t after_ms)
@@ -196,12 +204,12 @@ void child_ping(struct parent *p)
 
 		if (c->role != MSG_WORKER)
 			continue;
-		if (c->unanswered++ >= UNANSWERED_MAX) {
-			log_error("worker %u (pid %d) gives no sign of life: ended", c->index, (int)c->pid);
-			child_kill(c);
-		} else {
-			msg_send(&c->channel, MSG_STATUS, NULL, 0, -1);
+		if (c->unanswered < UNANSWERED_MAX) {
+			ask(c);
+			continue;
 		}
+		log_error("worker %u (pid %d) gives no sign of life: ended", c->index, (int)c->pid);
+		child_kill(c);
 	}
 }
 
@@ -297,7 +305,7 @@ void child_settle(struct parent *p)
 static bool all_serve(const struct parent *p)
 {
 	for (unsigned i = 0; i < p->nslots; i++)
-		if (!p->slots[i].child || p->slots[i].child->committed != p->current.generation)
+		if (!p->slots[i].child || p->slots[i].child->serves != p->current.generation)
 			return false;
 	return true;
 }
@@ -314,23 +322,31 @@ static void worker_loaded(struct child *c)
 			s->replaced = NULL;
 			replace_next(p);
 		}
-		if (p->state == PARENT_STARTING && all_serve(p))
-			parent_started(p);
-	} else if (c->loaded == p->reload.next.generation) {
+	} else if (p->reload.phase == RELOAD_LOADING && c->loaded == p->reload.next.generation) {
 		reload_worker_ready(p);
 	}
 }
 
-/* ---- what they say ---- */
+/* ---- what they say: nothing of it is trusted ---- */
+
+/* An answer to what is asked now; one to what has been taken back since is passed over. */
+static bool is_answer(const struct child *c, uint64_t generation)
+{
+	return generation && generation == c->loading && c->parent->state != PARENT_STOPPING;
+}
+
+static bool was_asked(const struct child *c, uint64_t generation)
+{
+	return generation && generation <= c->sent;
+}
 
 bool parent_on_ready(struct msg_channel *channel, struct msg_in *m)
 {
 	struct child *c = container_of(channel, struct child, channel);
 	const struct msg_generation *g = m->data;
 
-	/* an answer to a LOAD that was taken back since */
-	if (g->generation != c->loading)
-		return g->generation < c->loading;
+	if (!is_answer(c, g->generation))
+		return was_asked(c, g->generation);
 	c->loaded = c->loading;
 	c->loading = 0;
 	if (c->role == MSG_WORKER)
@@ -347,8 +363,8 @@ bool parent_on_failed(struct msg_channel *channel, struct msg_in *m)
 	const struct msg_generation *g = m->data;
 	char text[MSG_TEXT_MAX + 1];
 
-	if (g->generation != c->loading)
-		return g->generation < c->loading;
+	if (!is_answer(c, g->generation))
+		return was_asked(c, g->generation);
 	c->loading = 0;
 	snprintf(text, sizeof text, "%.*s", (int)(m->n - sizeof *g), (const char *)m->data + sizeof *g);
 	if (g->generation == p->reload.next.generation) {
@@ -365,9 +381,15 @@ bool parent_on_failed(struct msg_channel *channel, struct msg_in *m)
 bool parent_on_counts(struct msg_channel *channel, struct msg_in *m)
 {
 	struct child *c = container_of(channel, struct child, channel);
+	struct parent *p = c->parent;
+	const struct msg_counts *counts = m->data;
 
-	(void)m;
-	c->unanswered = 0;
+	if (!c->unanswered)
+		return false; /* nobody asked */
+	c->unanswered--;
+	c->serves = counts->generation;
+	if (p->told != p->current.generation && p->state != PARENT_STOPPING && all_serve(p))
+		parent_serves(p);
 	return true;
 }
 

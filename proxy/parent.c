@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-	PING_MS = 5000,
+	PING_MS = 2000,
 	GRACE_MS = 2000, /* for workers to end after the time for it is over */
 };
 
@@ -82,24 +82,34 @@ static void remove_pid_file(const struct parent *p)
 		unlink(name);
 }
 
-void parent_started(struct parent *p)
+static void say_started(const struct parent *p)
 {
 	const struct config *conf = p->current.conf;
 	char names[512];
 	size_t n = 0;
 
-	p->state = PARENT_SERVING;
 	names[0] = 0;
 	for (size_t i = 0; i < conf->nlisteners && n < sizeof names; i++)
 		n += (size_t)snprintf(names + n, sizeof names - n, "%s%.*s", i ? ", " : "",
 				      STR_ARG(conf->listeners[i]->name));
-	write_pid_file(p);
 	log_note("serving %zu vhost%s on %s, %u worker%s as %s", conf->nvhosts, conf->nvhosts == 1 ? "" : "s",
 		 names, p->nslots, p->nslots == 1 ? "" : "s", p->current.user.name);
 	if (p->options->greeting) {
 		puts(p->options->greeting);
 		fflush(stdout);
 	}
+}
+
+void parent_serves(struct parent *p)
+{
+	p->told = p->current.generation;
+	if (p->state == PARENT_SERVING) {
+		log_note("configuration %llu is served", (unsigned long long)p->told);
+		return;
+	}
+	p->state = PARENT_SERVING;
+	write_pid_file(p);
+	say_started(p);
 	if (p->reload.again)
 		reload_start(p);
 }

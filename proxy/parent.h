@@ -79,8 +79,10 @@ struct child {
 	unsigned index;           /* of a worker */
 	int column;               /* in the counters; -1: none */
 	uint64_t born_ms;
-	uint64_t loading;         /* generation last sent, not yet answered */
+	uint64_t sent;            /* generation it was last told to load */
+	uint64_t loading;         /* the same until it answers, or it is taken back; 0: none */
 	uint64_t loaded, committed;
+	uint64_t serves;          /* the generation it says it serves */
 	uint32_t last_socket;     /* highest id it was sent */
 	unsigned unanswered;      /* STATUS messages */
 	struct priv_user user;    /* whom it was started as */
@@ -125,6 +127,7 @@ struct parent {
 	struct parent_conf current;
 	struct reload reload;
 	uint64_t generations;      /* given out */
+	uint64_t told;             /* generation that the log says is served */
 	struct list children;
 	struct parent_slot *slots; /* PARENT_SLOTS_MAX of them, nslots in use */
 	unsigned nslots;
@@ -140,8 +143,8 @@ struct parent {
 /* Says what is in the report, or in the lines of text: at the start on standard error, later in the log. */
 void parent_tell(struct parent *p, const struct conf_report *r);
 void parent_tell_text(struct parent *p, enum log_level level, const char *text);
-/* All workers serve the current configuration for the first time. */
-void parent_started(struct parent *p);
+/* All workers serve the current configuration. */
+void parent_serves(struct parent *p);
 /* Cannot start: ends with status 1. */
 void parent_give_up(struct parent *p);
 /* A child has been reaped. */

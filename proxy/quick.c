@@ -240,7 +240,7 @@ static char *write_configuration(const struct quick_options *o, const struct fro
 static int run(struct arena *a, const struct quick_options *o, const struct from *from)
 {
 	struct parent_options parent = { .as_caller = true, .log_level = o->log_level };
-	struct str to = expand_to(a, o->to), cert, key;
+	struct str to = expand_to(a, o->to), cert = STR_NONE, key = STR_NONE;
 	struct str url = arena_printf(a, "https://%s%s%s:%u/", from->is_ip6 ? "[" : "", from->host,
 				      from->is_ip6 ? "]" : "", from->port);
 	char *text;

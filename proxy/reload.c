@@ -198,8 +198,6 @@ static void commit(struct parent *p)
 	reload_conf_fini(&before);
 	listen_close_unused(p);
 	logs_settle(p);
-	if (p->state == PARENT_SERVING)
-		log_note("configuration %llu is served", (unsigned long long)p->current.generation);
 	p->reload.phase = RELOAD_IDLE;
 	child_settle(p);
 	finish(p);

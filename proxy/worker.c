@@ -71,8 +71,8 @@ bool worker_on_load(struct msg_channel *c, struct msg_in *m)
 	const struct msg_generation *g = m->data;
 	struct config *conf;
 
-	if (!w->count)
-		return false;
+	if (!w->count || w->leaving)
+		return w->leaving;
 	if (w->next)
 		forget_next(w);
 	conf = born_load(c, g->generation, m->fd);
@@ -91,7 +91,7 @@ bool worker_on_commit(struct msg_channel *c, struct msg_in *m)
 	struct site *s = w->next;
 
 	if (!s || g->generation != w->next_generation || work_is_posted(&w->build))
-		return false;
+		return w->leaving;
 	w->next = NULL;
 	w->next_generation = 0;
 	slab_set_budget(site_config(s)->global.limits.memory_bytes);
@@ -131,7 +131,7 @@ bool worker_on_listener(struct msg_channel *c, struct msg_in *m)
 	struct worker *w = worker_of(c);
 	const struct msg_listener *l = m->data;
 
-	return w->count && accept_add_socket(&w->accept, l->id, msg_take_fd(m));
+	return w->leaving || (w->count && accept_add_socket(&w->accept, l->id, msg_take_fd(m)));
 }
 
 bool worker_on_listener_gone(struct msg_channel *c, struct msg_in *m)
@@ -179,7 +179,7 @@ bool worker_on_logfile(struct msg_channel *c, struct msg_in *m)
 	if (l->index == MSG_LOG_ERROR)
 		return set_error_log(m->fd);
 	if (!s || l->index >= site_config(s)->nlogs)
-		return false;
+		return w->leaving;
 	site_set_log(s, l->index, msg_take_fd(m));
 	return true;
 }
@@ -249,9 +249,8 @@ static void leave(struct worker *w, uint64_t after_ms)
 		accept_drain(&w->accept);
 		up_drain();
 	}
-	timer_stop(&w->cut);
-	timer_init(&w->cut, cut);
-	timer_set(&w->cut, after_ms);
+	if (!timer_is_set(&w->cut) || loop_now_ms() + after_ms < w->cut.due_ms)
+		timer_set(&w->cut, after_ms);
 }
 
 bool worker_on_drain(struct msg_channel *c, struct msg_in *m)

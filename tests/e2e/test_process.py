@@ -355,6 +355,15 @@ def test_a_killed_worker_is_replaced(demo):
         assert len(re.findall("was ended by signal 9", gate.log())) == 3
 
 
+def test_a_worker_that_does_not_answer_is_replaced(demo):
+    with Gate(plain(demo.origin), count_threads="1") as gate:
+        stuck, = workers(gate, 1)
+        os.kill(stuck, signal.SIGSTOP)
+        wait_until(lambda: stuck not in gate.children(), "the stuck worker to be ended")
+        gate.wait_log("gives no sign of life")
+        assert gate.get("/json", tls=False).status == 200
+
+
 def test_a_new_worker_serves_the_newest_configuration(demo):
     with Gate(plain(demo.origin, headers=mark("old")), count_threads="1") as gate:
         reload(gate, plain(demo.origin, headers=mark("new")), count_threads="1")
@@ -484,11 +493,15 @@ def test_connections_are_spread_over_the_workers(demo):
                      if os.path.exists(fd) and os.readlink(fd).startswith("socket:")]) for pid in pids]
 
     with Gate(plain(demo.origin)) as gate, contextlib.ExitStack() as stack:
+        def are_even():
+            """After a few connections more; a busy machine may keep one worker from running for a while."""
+            for _ in range(16):
+                assert stack.enter_context(gate.client(tls=False)).get("/status/204").status == 204
+            # control socket, listening socket, connections, one or two upstreams kept alive
+            return min(counts()) >= 24 and min(counts()) >= max(counts()) * 3 / 4
+
         pids = workers(gate)
-        for _ in range(64):
-            assert stack.enter_context(gate.client(tls=False)).get("/status/204").status == 204
-        # control socket, listening socket, connections (and upstreams kept alive: fewer than those)
-        assert min(counts()) >= 64 / 2 * 7 / 8, counts()
+        wait_until(are_even, "connections to be spread evenly")
 
 
 def test_the_machine_has_so_many_connections_and_no_more(demo):
