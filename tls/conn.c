@@ -6,8 +6,7 @@
 
 /* ---- ciphertext in ---- */
 
-/* One recv into the shared buffer. False when there is nothing, or nothing more is to be read in this call.
- */
+/* One recv into the shared buffer. False when there is nothing, or this call is to read nothing more. */
 static bool refill(struct tls_conn *c)
 {
 	struct iovec v = { tls_w->in, MIN(c->recv_max, (size_t)TLS_IN_BYTES) };
@@ -46,6 +45,10 @@ static int bio_read(BIO *b, char *p, int want)
 	BIO_clear_retry_flags(b);
 	if (want <= 0)
 		return 0;
+	if (tls_conn_is_abused(c)) {
+		BIO_set_retry_read(b); /* out of OpenSSL's loop */
+		return -1;
+	}
 	if (buf_len(&c->in)) {
 		n = buf_copy(&c->in, p, n);
 		buf_drop(&c->in, n);
@@ -59,6 +62,11 @@ static int bio_read(BIO *b, char *p, int want)
 	}
 	note_first(c, p, n);
 	return (int)n;
+}
+
+bool tls_conn_is_abused(const struct tls_conn *c)
+{
+	return c->messages > TLS_MESSAGES_MAX || buf_len(&c->out) > TLS_ANSWERS_MAX_BYTES;
 }
 
 bool tls_conn_has_input(const struct tls_conn *c)
@@ -144,7 +152,8 @@ static void send_shared(struct tls_conn *c)
 	size_t sent = 0;
 
 	tls_w->out_n = 0;
-	if (v.iov_len == 0 || c->tx == ERR_RESET || c->tx == ERR_IO)
+	/* what is left to say after ERR_TLS is the alert */
+	if (v.iov_len == 0 || (c->tx != ERR_OK && c->tx != ERR_TLS))
 		return;
 	if (c->s->sock & STREAM_OUT) {
 		ssize_t n = stream_sock_writev(c->s, &v, 1);
@@ -166,7 +175,7 @@ static void send_shared(struct tls_conn *c)
  */
 size_t tls_conn_room(struct tls_conn *c, size_t want)
 {
-	uint32_t m[SK_MEMINFO_VARS];
+	uint32_t m[SK_MEMINFO_VARS], queued;
 	socklen_t len = sizeof m;
 
 	if (c->room >= want)
@@ -174,8 +183,8 @@ size_t tls_conn_room(struct tls_conn *c, size_t want)
 	if (getsockopt(c->s->ev.fd, SOL_SOCKET, SO_MEMINFO, m, &len) < 0 ||
 	    len <= SK_MEMINFO_WMEM_QUEUED * sizeof *m)
 		return want;
-	m[SK_MEMINFO_WMEM_QUEUED] = MAX(m[SK_MEMINFO_WMEM_QUEUED], m[SK_MEMINFO_WMEM_ALLOC]);
-	c->room = m[SK_MEMINFO_SNDBUF] - MIN(m[SK_MEMINFO_WMEM_QUEUED], m[SK_MEMINFO_SNDBUF]);
+	queued = MAX(m[SK_MEMINFO_WMEM_QUEUED], m[SK_MEMINFO_WMEM_ALLOC]); /* TCP's, and a Unix socket's */
+	c->room = m[SK_MEMINFO_SNDBUF] - MIN(queued, m[SK_MEMINFO_SNDBUF]);
 	return c->room;
 }
 

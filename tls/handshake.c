@@ -92,14 +92,17 @@ static void end(struct tls_conn *c, enum tls_state state, enum err e)
 	c->listener = NULL;
 }
 
-/* RFC 8446 section 4.6.3 sets no bound; each one costs us a key derivation, and maybe an answer. */
+/*
+ * KeyUpdate (RFC 8446 section 4.6.3 sets no bound), or renegotiation that is asked for again and again: each
+ * costs us work, and maybe an answer.
+ */
 static void on_message(int is_sent, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
 {
 	struct tls_conn *c = arg;
 
-	(void)version, (void)ssl;
-	if (!is_sent && type == SSL3_RT_HANDSHAKE && n && *(const unsigned char *)p == SSL3_MT_KEY_UPDATE)
-		c->key_updates = (uint8_t)MIN(c->key_updates + 1, TLS_KEY_UPDATES_MAX + 1);
+	(void)version, (void)p, (void)n, (void)ssl;
+	if (!is_sent && type == SSL3_RT_HANDSHAKE && c->messages <= TLS_MESSAGES_MAX)
+		c->messages++;
 }
 
 static void establish(struct tls_conn *c)
@@ -176,7 +179,7 @@ static void take_off(struct tls_conn *c)
 static void run_work(struct work *w)
 {
 	struct tls_conn *c = container_of(w, struct tls_conn, work);
-	void (*done)(struct stream * s, enum err e, const char *why) = c->done;
+	tls_done *done = c->done;
 	struct stream *s = c->s;
 
 	if (c->state == TLS_STATE_HANDSHAKE)
@@ -193,8 +196,7 @@ static void run_work(struct work *w)
 	done(s, (enum err)c->err, c->why);
 }
 
-void tls_accept(struct stream *s, struct tls_listener *l,
-		void (*done)(struct stream *s, enum err e, const char *why))
+void tls_accept(struct stream *s, struct tls_listener *l, tls_done *done)
 {
 	struct tls_conn *c = base_zalloc(sizeof *c);
 	BIO *b = BIO_new(tls_w->bio);

@@ -36,7 +36,8 @@ enum {
 
 	TLS_NAME_MAX = 255,      /* of an SNI */
 	TLS_HELD_MAX_BYTES = 2048,
-	TLS_KEY_UPDATES_MAX = 32, /* from the peer, without application data between them */
+	TLS_MESSAGES_MAX = 32,   /* of the handshake after its end, without application data between them */
+	TLS_ANSWERS_MAX_BYTES = 2 * TLS_OUT_BYTES, /* unsent: more can only be answers to such messages */
 	TLS_CONTEXT_BUCKETS = 1024,
 };
 
@@ -124,7 +125,7 @@ struct tls_conn {
 	struct stream *s;
 	const struct stream_ops *below; /* what s was before */
 	struct tls_listener *listener;  /* until the handshake ends */
-	void (*done)(struct stream *s, enum err e, const char *why); /* until it was called */
+	tls_done *done;                 /* until it was called */
 	struct work work; /* runs the first step, and calls done */
 	struct buf in;    /* ciphertext that OpenSSL has not taken */
 	struct buf out;   /* ciphertext that the kernel has not taken */
@@ -142,7 +143,7 @@ struct tls_conn {
 	uint8_t err;             /* enum err: why the handshake failed */
 	uint8_t sock_end;        /* enum err: how the socket's read side ended; ERR_OK: it has not */
 	uint8_t rx, tx;          /* enum err: reading and writing go on (ERR_OK) or ended so */
-	uint8_t key_updates;     /* since application data */
+	uint8_t messages;        /* of the handshake, since application data */
 	uint8_t nfirst;
 	unsigned char first[5];  /* bytes of the connection */
 	uint16_t offered;        /* highest version in the client's hello */
@@ -155,6 +156,8 @@ struct tls_conn {
 /* Brackets around a call into OpenSSL: how much it may read; afterwards nothing is left in shared buffers. */
 void tls_conn_enter(struct tls_conn *c, size_t recv_max);
 void tls_conn_leave(struct tls_conn *c);
+/* The peer asks for more of our work than anybody needs. */
+bool tls_conn_is_abused(const struct tls_conn *c);
 /* Bytes that OpenSSL could have without waiting. */
 bool tls_conn_has_input(const struct tls_conn *c);
 /* Keeps what OpenSSL has just written until there is something else to send. */

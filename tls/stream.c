@@ -11,14 +11,13 @@ static size_t iov_bytes(const struct iovec *iov, int n)
 }
 
 /* OpenSSL gave up on this connection: nothing more goes either way. */
-static enum err break_off(struct tls_conn *c)
+static void break_off(struct tls_conn *c)
 {
 	tls_explain_failure(c);
 	if (c->rx == ERR_OK)
 		c->rx = ERR_TLS;
 	if (c->tx == ERR_OK)
 		c->tx = ERR_TLS;
-	return ERR_TLS;
 }
 
 /* ---- reading ---- */
@@ -26,13 +25,15 @@ static enum err break_off(struct tls_conn *c)
 /* OpenSSL had no plaintext. Sets c->rx when there will be none. */
 static void read_nothing(struct tls_conn *c)
 {
-	switch (SSL_get_error(c->ssl, 0)) {
-	case SSL_ERROR_WANT_READ:
+	int e = SSL_get_error(c->ssl, 0);
+
+	if (e == SSL_ERROR_WANT_READ) {
 		c->rx = c->sock_end;
 		c->truncated = c->sock_end == ERR_EOF;
-		break;
-	case SSL_ERROR_ZERO_RETURN: c->rx = ERR_EOF; break;
-	default: break_off(c);
+	} else if (e == SSL_ERROR_ZERO_RETURN) {
+		c->rx = ERR_EOF;
+	} else {
+		break_off(c);
 	}
 	ERR_clear_error();
 }
@@ -55,7 +56,7 @@ static size_t fill_pieces(struct tls_conn *c, const struct iovec *iov, int n)
 			read_nothing(c);
 			break;
 		}
-		c->key_updates = 0;
+		c->messages = 0;
 		off += k;
 		got += k;
 		left -= k;
@@ -76,9 +77,9 @@ static ssize_t tls_readv(struct stream *s, const struct iovec *iov, int n)
 		tls_conn_enter(c, 0);
 		got = fill_pieces(c, iov, n);
 		tls_conn_leave(c);
-		if (c->key_updates > TLS_KEY_UPDATES_MAX && c->rx == ERR_OK) {
-			tls_conn_explain(c, "more than %d key updates without data", TLS_KEY_UPDATES_MAX);
-			c->rx = ERR_ABUSE;
+		if (c->rx == ERR_OK && tls_conn_is_abused(c)) {
+			tls_conn_explain(c, "too many key updates or renegotiations");
+			c->rx = c->tx = ERR_ABUSE;
 		}
 		tls_conn_update(c);
 	}
@@ -99,12 +100,13 @@ struct source {
 /* The next n bytes in one piece: where they are, or copied together. */
 static const char *take(struct source *from, size_t n)
 {
-	const char *p = (const char *)from->iov->iov_base + from->off;
 	size_t got = 0;
 
+	while (from->off == from->iov->iov_len)
+		from->iov++, from->off = 0;
 	if (from->iov->iov_len - from->off >= n) {
 		from->off += n;
-		return p;
+		return (const char *)from->iov->iov_base + from->off - n;
 	}
 	while (got < n) {
 		size_t k = MIN(n - got, from->iov->iov_len - from->off);

@@ -111,8 +111,8 @@ struct tls_facts {
  * A close_notify is read as the end (0); so is the end of the socket without one, since both protocols
  * above know where their messages end (RFC 8446 section 6.1). See tls_stream_truncated.
  */
-void tls_accept(struct stream *s, struct tls_listener *l,
-		void (*done)(struct stream *s, enum err e, const char *why));
+typedef void tls_done(struct stream *s, enum err e, const char *why);
+void tls_accept(struct stream *s, struct tls_listener *l, tls_done *done);
 /* NULL when s is not under TLS, or its handshake is not over. */
 const struct tls_facts *tls_stream_facts(const struct stream *s);
 /* The reason behind an ERR_TLS from reading or writing, for the log; NULL when there is none. */

@@ -227,6 +227,30 @@ static void alpn_is_ours_to_choose(void **state)
 		}
 }
 
+/* The client's key share is for a group that is not ours: HelloRetryRequest, and a second hello. */
+static void a_second_hello(void **state)
+{
+	struct tls_name n[] = {
+		{ STR("first.test"), rig_context(&cert, (struct tls_policy){ .curves = STR("P-384") }) },
+		{ STR("a.test"), rig_context(&cert, (struct tls_policy){ .curves = STR("P-256") }) },
+	};
+	struct tls_listener *l = tls_listener_new(n, 2, true);
+	SSL_CTX *ctx = rig_client_ctx(TLS1_3_VERSION);
+	struct rig r;
+
+	(void)state;
+	assert_true(SSL_CTX_set1_groups_list(ctx, "P-521:P-256"));
+	rig_open(&r, l, ctx, "a.test", NULL);
+	rig_connect(&r);
+	assert_int_equal(SSL_get_negotiated_group(r.ssl), NID_X9_62_prime256v1);
+	assert_true(str_eq(tls_stream_facts(r.s)->sni, STR("a.test")));
+	rig_close(&r);
+	SSL_CTX_free(ctx);
+	tls_context_put(n[0].context);
+	tls_context_put(n[1].context);
+	tls_listener_put(l);
+}
+
 static void h2_needs_a_modern_suite(void **state)
 {
 	static const char *const rows[][2] = {
@@ -557,6 +581,7 @@ int main(void)
 		RIG_TEST(sni_chooses_the_certificate),
 		RIG_TEST(sni_brings_the_whole_policy),
 		RIG_TEST(alpn_is_ours_to_choose),
+		RIG_TEST(a_second_hello),
 		RIG_TEST(h2_needs_a_modern_suite),
 		RIG_TEST(the_clients_cipher_order_counts),
 		RIG_TEST(refusals_say_why),

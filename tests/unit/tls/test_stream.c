@@ -454,7 +454,32 @@ static void a_flood_of_key_updates(void **state)
 	}
 	rig_until(&r, r.server.read_error);
 	assert_int_equal(r.server.read_error, ERR_ABUSE);
-	assert_string_equal(tls_stream_why(r.s), "more than 32 key updates without data");
+	assert_string_equal(tls_stream_why(r.s), "too many key updates or renegotiations");
+	assert_int_equal(conn(&r)->messages, TLS_MESSAGES_MAX + 1); /* not one more was looked at */
+	assert_true(r.s->can & STREAM_BROKEN);
+	rig_close(&r);
+}
+
+/* With data in between: what is bounded then is what we hold, when the peer reads none of our answers. */
+static void answers_that_nobody_reads(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	open_with(&r, ctx13);
+	r.client_idle = true;
+	set_sndbuf(r.s->ev.fd, 1);
+	for (unsigned i = 0; i < 20000 && !r.server.read_error; i++) {
+		size_t n;
+
+		SSL_key_update(r.ssl, SSL_KEY_UPDATE_REQUESTED);
+		rig_out[0] = rig_pattern(r.client.written++);
+		while (!SSL_write_ex(r.ssl, rig_out, 1, &n) && !r.server.read_error)
+			loop_turn(0);
+		loop_turn(0);
+	}
+	assert_int_equal(r.server.read_error, ERR_ABUSE);
+	assert_true(slab_peak() <= TLS_ANSWERS_MAX_BYTES / SLAB_BYTES + 2);
 	rig_close(&r);
 }
 
@@ -614,6 +639,7 @@ int main(void)
 		TEST(a_forged_record),
 		TEST(the_peer_changes_keys),
 		TEST(a_flood_of_key_updates),
+		TEST(answers_that_nobody_reads),
 		TEST(we_change_keys_before_they_wear_out),
 		TEST(renegotiation_is_refused),
 		TEST(an_idle_connection_holds_little),

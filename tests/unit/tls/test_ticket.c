@@ -29,7 +29,7 @@ static struct seen connect_once(struct tls_listener *l, int version, SSL_SESSION
 	rig_open(&r, l, ctx, "a.test", *session);
 	rig_connect(&r);
 	assert_true(str_eq(tls_stream_facts(r.s)->alpn, STR("h2"))); /* chosen anew each time */
-	rig_send(&r, 1); /* behind any ticket */
+	rig_send(&r, 1);					     /* behind any ticket */
 	rig_until(&r, r.client.read == 1);
 	assert_int_equal(tls_stream_facts(r.s)->resumed, SSL_session_reused(r.ssl));
 	if (!r.session &&
