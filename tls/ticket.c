@@ -78,7 +78,7 @@ void tls_ticket_setup(SSL_CTX *ctx)
 {
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(ctx, LIFETIME_S);
-	/* To OpenSSL this option means, under TLS 1.3, tickets that name an entry of its cache, which is off. */
+	/* With it OpenSSL would send TLS 1.3 tickets that name an entry of its cache, which is off. */
 	SSL_CTX_set_num_tickets(ctx, SSL_CTX_get_options(ctx) & SSL_OP_NO_TICKET ? 0 : TICKETS_FIRST);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
 }
