@@ -101,6 +101,8 @@ struct head *head_new(struct arena *a, enum head_kind kind)
 
 	h->kind = kind;
 	h->length = HEAD_LENGTH_UNKNOWN;
+	h->cap = 16;
+	h->fields = arena_alloc(a, h->cap * sizeof *h->fields);
 	return h;
 }
 
