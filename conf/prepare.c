@@ -104,24 +104,28 @@ static void json_char(struct prepare *p, char c)
 static void add_line(struct arena *a, struct conf_prepared *out, const char *start)
 {
 	arena_grow(a, out->lines, out->nlines, out->lines_cap);
-	out->lines[out->nlines++] = start;
+	out->lines[out->nlines++] = (struct conf_line){ .at = start };
 }
 
 /* A character of the original, or the blanks that stand for a tab in the indentation. */
-static void put(struct prepare *p, const char *c, struct str rest)
+static void put(struct prepare *p, struct conf_line *line, const char *c, struct str rest)
 {
 	bool blank_follows = rest.n && (rest.p[0] == ' ' || rest.p[0] == '\t');
 
+	if (*c != ' ' && *c != '\t' && !((*c == '-' || *c == '?') && blank_follows))
+		p->indentation = false;
 	if (p->indentation && *c == '\t') {
 		do
 			p->out[p->n++] = ' ';
 		while ((p->n - p->line) % TAB);
-		return;
+	} else {
+		while (c < rest.p)
+			p->out[p->n++] = *c++;
 	}
-	if (*c != ' ' && ((*c != '-' && *c != '?') || !blank_follows))
-		p->indentation = false;
-	while (c < rest.p)
-		p->out[p->n++] = *c++;
+	if (p->indentation) {
+		line->indent++;
+		line->indent_seen = (unsigned)(p->n - p->line);
+	}
 }
 
 static size_t count_tabs(struct str s)
@@ -173,37 +177,37 @@ bool conf_prepare(struct arena *a, struct str in, struct conf_prepared *out, str
 		if (p.json && !p.comment)
 			json_char(&p, *at);
 		if (!p.comment)
-			put(&p, at, in);
+			put(&p, &out->lines[out->nlines - 1], at, in);
 	}
 	out->bytes = str_of(p.out, p.n);
 	return true;
 }
 
 /*
- * Walks the indentation of a line. Stops at the first character behind it, or when `stop` columns are
- * reached: of the original, or, with tabs `tab` wide, of what is seen. Returns both.
+ * Walks the indentation of a line, with tabs `tab` wide. Stops behind it, or when `stop` columns are reached:
+ * of the original, or of what is seen. Returns both.
  */
-static void walk(const struct conf_prepared *p, unsigned line, unsigned tab, unsigned stop, bool stop_at_seen,
+static void walk(const struct conf_line *line, unsigned tab, unsigned stop, bool stop_at_seen,
 		 unsigned *original, unsigned *seen)
 {
-	const char *c = p->lines[line - 1], *end = line < p->nlines ? p->lines[line] : p->end;
-
-	for (*original = *seen = 0; c < end && strchr(" \t-?", *c); c++) {
+	for (*original = *seen = 0; *original < line->indent; ++*original) {
 		if ((stop_at_seen ? *seen : *original) >= stop)
 			break;
-		*seen += *c == '\t' ? tab - *seen % tab : 1;
-		++*original;
+		*seen += line->at[*original] == '\t' ? tab - *seen % tab : 1;
 	}
 }
 
 unsigned conf_original_column(const struct conf_prepared *p, unsigned line, unsigned column)
 {
+	const struct conf_line *l = line <= p->nlines ? &p->lines[line - 1] : NULL;
 	unsigned original, seen;
 
-	if (!p->tabs || line > p->nlines)
+	if (!l || l->indent == l->indent_seen)
 		return column;
-	walk(p, line, TAB, column - 1, true, &original, &seen);
-	return original + (column - seen);
+	if (column > l->indent_seen)
+		return column - l->indent_seen + l->indent;
+	walk(l, TAB, column - 1, true, &original, &seen);
+	return original + 1;
 }
 
 /* -1, 0, 1: how the column at the end of one indentation lies to that of another, with tabs so wide. */
@@ -211,8 +215,8 @@ static int compare(const struct conf_prepared *p, struct conf_pos a, struct conf
 {
 	unsigned at_a, at_b, seen_a, seen_b;
 
-	walk(p, a.line, tab, a.column - 1, false, &at_a, &seen_a);
-	walk(p, b.line, tab, b.column - 1, false, &at_b, &seen_b);
+	walk(&p->lines[a.line - 1], tab, a.column - 1, false, &at_a, &seen_a);
+	walk(&p->lines[b.line - 1], tab, b.column - 1, false, &at_b, &seen_b);
 	if (at_a != a.column - 1 || at_b != b.column - 1)
 		return 2; /* something else stands before it: not a matter of indentation */
 	return seen_a < seen_b ? -1 : seen_a > seen_b;

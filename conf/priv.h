@@ -46,6 +46,15 @@ struct conf_fault {
 };
 
 /*
+ * Where a line begins in the original, and its indentation: characters there, columns in the prepared
+ * bytes.
+ */
+struct conf_line {
+	const char *at;
+	unsigned indent, indent_seen;
+};
+
+/*
  * A file's bytes as libyaml takes them: UTF-8 without a mark, tabs in the indentation turned to blanks, in
  * JSON-style files comments cut. A character keeps its line, and all but for the tabs its column.
  */
@@ -53,9 +62,9 @@ struct conf_prepared {
 	struct str bytes;
 	bool json_style;
 	bool tabs; /* there are some */
-	const char **lines; /* where each line begins in the original */
+	struct conf_line *lines;
 	size_t nlines, lines_cap;
-	const char *end;
+	const char *end; /* of the original */
 };
 
 bool conf_prepare(struct arena *a, struct str in, struct conf_prepared *out,

@@ -67,6 +67,40 @@ void conf_report_text(struct conf_report *r, struct str path, struct str bytes)
 	};
 }
 
+/* ":12" off the front of a text. */
+static bool take_number(const char **text, unsigned *out)
+{
+	size_t n = **text == ':' ? strspn(*text + 1, "0123456789") : 0;
+	uint64_t value;
+
+	if (!str_to_u64(str_of(*text + 1, n), UINT32_MAX, &value))
+		return false;
+	*out = (unsigned)value;
+	*text += 1 + n;
+	return true;
+}
+
+void conf_report_add_line(struct conf_report *r, enum conf_severity severity, const char *line)
+{
+	struct conf_pos pos = { 0 };
+
+	for (size_t i = 0; i < r->ntexts; i++) {
+		struct str path = r->texts[i].path;
+		const char *rest = line;
+
+		if (!str_starts(str_from_c(line), path))
+			continue;
+		rest += path.n;
+		if (!take_number(&rest, &pos.line) || !take_number(&rest, &pos.column) ||
+		    strncmp(rest, ": ", 2) != 0)
+			continue;
+		pos.file = path.p;
+		conf_report_add(r, severity, pos, NULL, "%s", rest + 2);
+		return;
+	}
+	conf_report_add(r, severity, (struct conf_pos){ 0 }, NULL, "%s", line);
+}
+
 static int compare(const void *a, const void *b)
 {
 	const struct conf_message *x = a, *y = b;

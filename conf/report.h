@@ -42,6 +42,11 @@ void conf_report_fini(struct conf_report *r);
  */
 void conf_report_add(struct conf_report *r, enum conf_severity severity, struct conf_pos pos,
 		     const char *remedy, const char *fmt, ...) PRINTF(5, 6);
+/*
+ * The same for a line "FILE:LINE:COLUMN: text" of somebody who knows no report: its place becomes the
+ * message's when FILE is a file of this report. Any other line is a message without a place.
+ */
+void conf_report_add_line(struct conf_report *r, enum conf_severity severity, const char *line);
 /* Makes a file's lines known (a copy), so that messages about it show the line and a caret. */
 void conf_report_text(struct conf_report *r, struct str path, struct str bytes);
 

@@ -133,6 +133,27 @@ static void later(void **state)
 	       "help: choose another one\n");
 }
 
+/* Lines that others wrote with a place in front. */
+static void lines(void **state)
+{
+	(void)state;
+	conf_report_text(&report, STR("/etc/g/conf"), STR("one\ntwo\n"));
+	conf_report_add_line(&report, CONF_ERROR, "/etc/g/conf:2:3: no such cipher: x");
+	conf_report_add_line(&report, CONF_WARNING, "/etc/g/conf.d/a:2:3: unknown file");
+	conf_report_add_line(&report, CONF_WARNING, "/etc/g/conf:2: no column");
+	conf_report_add_line(&report, CONF_WARNING, "/etc/g/conf:2:99999999999: x");
+	conf_report_add_line(&report, CONF_WARNING, "/etc/g/conf:2:3");
+	conf_report_add_line(&report, CONF_WARNING, "");
+	expect("/etc/g/conf:2:3: error: no such cipher: x\n"
+	       "    two\n"
+	       "      ^\n"
+	       "warning: /etc/g/conf.d/a:2:3: unknown file\n"
+	       "warning: /etc/g/conf:2: no column\n"
+	       "warning: /etc/g/conf:2:99999999999: x\n"
+	       "warning: /etc/g/conf:2:3\n"
+	       "warning: \n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +161,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(carets, begin, end),
 		cmocka_unit_test_setup_teardown(long_lines, begin, end),
 		cmocka_unit_test_setup_teardown(later, begin, end),
+		cmocka_unit_test_setup_teardown(lines, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
