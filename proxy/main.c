@@ -271,7 +271,7 @@ static int help(void)
 
 static void warn(void *arg, const char *line)
 {
-	conf_report_add(arg, CONF_WARNING, (struct conf_pos){ 0 }, NULL, "%s", line);
+	conf_report_add_line(arg, CONF_WARNING, line);
 }
 
 static void add_lines(struct conf_report *r, char *text)
@@ -283,7 +283,7 @@ static void add_lines(struct conf_report *r, char *text)
 		if (next)
 			*next++ = 0;
 		if (*line)
-			conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "%s", line);
+			conf_report_add_line(r, CONF_ERROR, line);
 	}
 }
 
