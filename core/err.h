@@ -46,7 +46,7 @@
 	X(FIELDS_MANY, 431, "more fields than limits.request-fields")                                \
 	X(BODY_LARGE, 413, "body over limits.request-body")                                          \
 	X(TRAILERS_LARGE, 431, "trailer section over limits.trailers")                               \
-	X(CHUNK_EXT_LARGE, 400, "chunk extensions over limits.chunk-extensions")                     \
+	X(CHUNK_EXT_LARGE, 413, "chunk extensions over limits.chunk-extensions")                     \
 	X(ABUSE, 0, "limits.abuse is used up")                                                       \
 	/* time */                                                                                   \
 	X(HANDSHAKE_TIMEOUT, 0, "timeouts.handshake ran out")                                        \
