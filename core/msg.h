@@ -47,9 +47,8 @@ struct msg_listener {
 struct msg_address {
 	uint64_t generation;
 	uint32_t id;
-	uint16_t family;      /* AF_INET, AF_INET6, AF_UNIX */
-	uint16_t is_any;      /* all that no other row of the socket names */
-	uint8_t ip[16];
+	uint32_t is_any;      /* all that no other row of the socket names */
+	uint8_t ip[16];       /* in network order, behind it zeros; of the socket's family */
 };
 
 enum { MSG_LOG_ERROR = UINT32_MAX }; /* the error log's index */

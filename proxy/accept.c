@@ -19,8 +19,7 @@ struct row {
 	struct list node; /* listening.rows */
 	struct door *door;
 	uint64_t generation;
-	uint16_t family;
-	bool is_any;
+	bool is_any;      /* whatever no other row of the socket names */
 	uint8_t ip[16];
 };
 
@@ -96,6 +95,15 @@ static struct door *door_of(const struct listening *l, const struct sockaddr_sto
 			return r->door;
 	}
 	return any;
+}
+
+/* Connections can only be taken by the rows of the configuration that is served. */
+static bool has_row(const struct listening *l, uint64_t generation)
+{
+	list_for_each(n, &l->rows)
+		if (list_entry(n, struct row, node)->generation == generation)
+			return true;
+	return false;
 }
 
 /* ---- connections ---- */
@@ -325,7 +333,7 @@ static void judge(struct accept *a)
 	list_for_each(n, &a->sockets) {
 		struct listening *l = list_entry(n, struct listening, node);
 
-		arm(l, !held && !list_empty(&l->rows));
+		arm(l, !held && has_row(l, a->generation));
 	}
 }
 
@@ -358,7 +366,7 @@ static void look_again(struct timer *t)
 		list_for_each(n, &a->sockets) {
 			struct listening *l = list_entry(n, struct listening, node);
 
-			if (!list_empty(&l->rows))
+			if (has_row(l, a->generation))
 				loop_post(&l->work);
 		}
 }
@@ -446,20 +454,11 @@ bool accept_add_row(struct accept *a, const struct msg_address *m, struct str li
 	r->door = find_door(a, listener);
 	r->door->rows++;
 	r->generation = m->generation;
-	r->family = m->family;
 	r->is_any = m->is_any;
 	memcpy(r->ip, m->ip, sizeof r->ip);
 	list_push(&l->rows, &r->node);
 	a->recheck = true;
 	return true;
-}
-
-static bool has_row(const struct listening *l, uint64_t generation)
-{
-	list_for_each(n, &l->rows)
-		if (list_entry(n, struct row, node)->generation == generation)
-			return true;
-	return false;
 }
 
 /* Removes rows of that generation, or of all others. */

@@ -11,7 +11,7 @@ bool born_begin(struct msg_channel *c, enum msg_role role, const struct msg_hand
 		void (*ended)(struct msg_channel *c, const char *why))
 {
 	/* what `top` shows: exec by descriptor left a number there */
-	prctl(PR_SET_NAME, role == MSG_WORKER ? "gatehouse-work" : "gatehouse-try", 0, 0, 0);
+	prctl(PR_SET_NAME, "gatehouse", 0, 0, 0);
 	priv_seal();
 	log_open(STDERR_FILENO, LOG_LEVEL_NOTE, role == MSG_WORKER ? "worker" : "trial");
 	if (loop_open() < 0)

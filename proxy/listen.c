@@ -435,13 +435,14 @@ void listen_close_unused(struct parent *p)
 static void send_row(struct child *c, const struct parent_conf *conf, const struct parent_row *row)
 {
 	struct msg_address m = {
-		.generation = conf->generation, .id = row->socket->id, .family = row->addr.sa.sa_family,
+		.generation = conf->generation,
+		.id = row->socket->id,
 		.is_any = addr_same(&row->addr, &row->socket->addr),
 	};
 	size_t n;
 	const void *ip = ip_of(&row->addr, &n);
 
-	if (m.family != AF_UNIX)
+	if (row->addr.sa.sa_family != AF_UNIX)
 		memcpy(m.ip, ip, n);
 	msg_send2(&c->channel, MSG_ADDRESS, &m, sizeof m, row->listener->name, -1);
 }

@@ -225,6 +225,7 @@ static bool open_signals(struct parent *p)
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaddset(&set, signals[i]);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN); /* means nothing yet, and must not end it */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	work_init(&p->signals_work, read_signals);
 	p->signals = (struct event){ signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), signals_ready };

@@ -122,7 +122,8 @@ bool worker_on_hello(struct msg_channel *c, struct msg_in *m)
 	snprintf(role, sizeof role, "worker %u", hello->index);
 	log_open(STDERR_FILENO, (enum log_level)hello->log_level, role);
 	w->count = count_open(m->fd, hello->column);
-	accept_init(&w->accept, w->count);
+	if (w->count)
+		accept_init(&w->accept, w->count);
 	return w->count != NULL;
 }
 
@@ -285,14 +286,11 @@ static void parent_ended(struct msg_channel *c, const char *why)
 /* Everything given back, so that a leak shows; but only what is idle can be. */
 static int end(struct worker *w)
 {
-	bool idle;
-
 	site_swap(NULL);
 	up_drain();
 	loop_turn(0);
 	log_note("exit: live exchanges=%zu streams=%zu slabs=%zu", x_count(), stream_count(), slab_count());
-	idle = is_idle(w);
-	if (!idle)
+	if (!is_idle(w))
 		return EXIT_SUCCESS;
 	timer_stop(&w->cut);
 	timer_stop(&w->leave);
