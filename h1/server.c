@@ -207,12 +207,23 @@ static const struct end_ops ops = {"h1", on_head, on_data, on_room, on_abort};
 
 /* ---- life ---- */
 
+/* What was read of a head that is refused, for the page and the log. It is told to nobody. */
+static void show_request(struct h1s *c)
+{
+	struct head *h = h1s_request_head(c);
+
+	if (h->method.n > 0 && h->path.n > 0)
+		c->end.x->request = h;
+}
+
 void h1s_refuse(struct h1s *c, enum err why)
 {
 	c->rq->is_given_up = true;
 	h1s_wait_for_nothing(c);
-	if (c->state == H1S_HEAD)
+	if (c->state == H1S_HEAD) {
 		h1s_set_state(c, H1S_OPEN);
+		show_request(c);
+	}
 	/* whoever answers does not read: then its answer is still right */
 	if (x_is_unread(&c->end) || x_refuse(&c->end, why))
 		return;

@@ -57,6 +57,30 @@ static void refuses_heads(void **state)
 	}
 }
 
+/* What was read is there for the page and the log, but told to nobody. */
+static void shows_what_it_refuses(void **state)
+{
+	struct exchange *x;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	r.client.window = 0;
+	rig_say(&r, "GET /p HTTP/1.1" CR "User-Agent: u" CR "b : c" CR);
+	x = list_entry(x_live()->next, struct exchange, live_node);
+	assert_true(str_eq(x->request->path, STR("/p")));
+	assert_non_null(head_find(x->request, FIELD_USER_AGENT));
+	assert_int_equal(r.up.heads, 0);
+	rig_close(&r);
+
+	rig_open(&r);
+	r.client.window = 0;
+	rig_say(&r, "\x16\x03\x01" CR);
+	x = list_entry(x_live()->next, struct exchange, live_node);
+	assert_null(x->request);
+	rig_close(&r);
+}
+
 /* The request before it is answered as if nothing were wrong. */
 static void refuses_a_pipelined_head(void **state)
 {
@@ -417,6 +441,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses_heads),
+		cmocka_unit_test(shows_what_it_refuses),
 		cmocka_unit_test(refuses_a_pipelined_head),
 		cmocka_unit_test(refuses_a_long_body),
 		cmocka_unit_test(refuses_too_many_chunks),
