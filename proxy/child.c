@@ -49,6 +49,8 @@ NORETURN static void become(struct parent *p, const struct priv_user *user, char
 	if (dup2(p->null, STDIN_FILENO) < 0 || dup2(p->null, STDOUT_FILENO) < 0 ||
 	    (p->error_log && dup2(p->error_log->fd, STDERR_FILENO) < 0) || dup2(socket, CHILD_SOCKET) < 0)
 		die("dup2");
+	/* whatever the parent itself inherited; where the kernel cannot do it, that stays */
+	(void)close_range(CHILD_SOCKET + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	wrong = priv_become(user);
 	if (wrong)
 		die(wrong);

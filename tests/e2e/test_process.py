@@ -5,6 +5,7 @@ import glob
 import itertools
 import json
 import os
+import pwd
 import re
 import signal
 import socket
@@ -221,6 +222,43 @@ def test_workers_have_no_privilege(demo):
         assert gate.get("/json", tls=False).status == 200
 
 
+def uids(gate):
+    with contextlib.suppress(FileNotFoundError):
+        return {int(status_of(pid)["Uid"].split()[0]) for pid in gate.children()}
+
+
+def test_another_username_replaces_the_workers_one_by_one(demo):
+    with Gate(plain(demo.origin), username="daemon") as gate, gate.client(tls=False) as busy:
+        before = workers(gate)
+        if os.geteuid():
+            gate.wait_log("`username` has no effect")
+            assert uids(gate) == {os.geteuid()}
+        else:
+            assert uids(gate) == {pwd.getpwnam("daemon").pw_uid}
+            send_slow(demo, busy, 1000)
+            reload(gate, plain(demo.origin), username="games")
+            assert busy.read_response().status == 200
+            wait_until(lambda: uids(gate) == {pwd.getpwnam("games").pw_uid}, "workers of another user")
+            assert not set(workers(gate)) & set(before)
+        assert gate.get("/json", tls=False).status == 200
+        gate.configure(plain(demo.origin), username="no-such-user")
+        gate.signal(signal.SIGHUP)
+        if os.geteuid() == 0:
+            gate.wait_log(r'there is no user "no-such-user"')
+        assert gate.get("/json", tls=False).status == 200
+
+
+def test_a_low_port_needs_privilege(demo):
+    first = int(open("/proc/sys/net/ipv4/ip_unprivileged_port_start").read())
+    if os.geteuid() and first > 1:
+        gate = Gate(plain(demo.origin, port="1"))
+        done = run_configuration(gate)
+        assert done.returncode == 1
+        assert "cannot listen on 127.0.0.1:1: Permission denied" in done.stderr
+        assert "use a port from %d on" % first in done.stderr
+        gate.folder.remove()
+
+
 # ---- reload
 
 def test_a_reload_changes_the_next_request_of_a_live_connection(demo):
@@ -274,6 +312,20 @@ def test_a_removed_listener_drains_and_others_stay(demo):
             reload(gate, plain(demo.origin), plain(demo.origin, port=str(port)), number=3)
             with Client.tcp(port) as c:
                 assert c.get("/json").status == 200
+
+
+def test_a_websocket_outlives_a_reload_and_its_listener(demo):
+    port, lock = free_port()
+    with lock, Gate(plain(demo.origin), plain(demo.origin, port=str(port))) as gate:
+        with Client.tcp(port) as c:
+            socket_ = c.websocket()
+            socket_.echo(b"one")
+            reload(gate, plain(demo.origin, headers=mark("x")), plain(demo.origin, port=str(port)))
+            socket_.echo(b"two")
+            reload(gate, plain(demo.origin), number=3)
+            wait_until(lambda: not gate_answers(port), "the port to be closed")
+            socket_.echo(b"three")
+            socket_.close()
 
 
 class Traffic:
