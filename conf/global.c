@@ -24,7 +24,7 @@ void conf_set_text(struct conf_loader *l, const struct conf_key *k, void *object
 
 void conf_set_flag(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
 {
-	(void)!conf_take_bool(l, v, (bool *)object + k->at);
+	(void)!conf_take_bool(l, v, (bool *)(void *)((char *)object + k->at));
 }
 
 /* Several values add up. */

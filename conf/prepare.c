@@ -143,7 +143,7 @@ bool conf_prepare(struct arena *a, struct str in, struct conf_prepared *out, str
 	struct prepare p = { .out = arena_alloc(a, in.n + (TAB - 1) * tabs), .indentation = true };
 	unsigned column = 1;
 
-	*out = (struct conf_prepared){ .end = in.p + in.n, .tabs = tabs > 0 };
+	*out = (struct conf_prepared){ .tabs = tabs > 0 };
 	if (str_starts(in, STR("\xef\xbb\xbf")))
 		in = str_of(in.p + 3, in.n - 3);
 	p.json = out->json_style = is_json_style(in);

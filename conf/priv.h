@@ -64,7 +64,6 @@ struct conf_prepared {
 	bool tabs; /* there are some */
 	struct conf_line *lines;
 	size_t nlines, lines_cap;
-	const char *end; /* of the original */
 };
 
 bool conf_prepare(struct arena *a, struct str in, struct conf_prepared *out,

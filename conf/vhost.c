@@ -296,30 +296,27 @@ void conf_set_headers(struct conf_loader *l, const struct conf_key *k, void *obj
 static void protocol(struct conf_loader *l, const struct conf_node *options)
 {
 	const struct conf_node *seen[CONF_KEY_COUNT] = { NULL };
+	const char *says = "has nothing to do here: there are no plugins";
 	struct str name = options->key->text;
-	bool raw = str_eq(name, STR("raw-proxy")), acme = str_eq(name, STR("lws-acme-client")), *noted;
+	bool *noted = &l->plugin_noted;
 
 	if (options->kind != CONF_NODE_MAPPING) {
 		conf_error(l, options, conf_kind_written(CONF_SECTION), "\"%.*s\" takes a mapping of options",
 			   CONF_QUOTE(name));
 		return;
 	}
-	if (raw || acme)
-		conf_walk(l, raw ? CONF_IN_RAW_PROXY : CONF_IN_ACME, NULL, options, seen);
-	noted = raw    ? &l->noted[CONF_KEY_RAW_ONWARD]
-		: acme ? &l->noted[CONF_KEY_ACME_DIRECTORY]
-		       : &l->plugin_noted;
-	if (*noted)
-		return;
+	if (str_eq(name, STR("raw-proxy"))) {
+		conf_walk(l, CONF_IN_RAW_PROXY, NULL, options, seen);
+		noted = &l->noted[CONF_KEY_RAW_ONWARD];
+		says = "does nothing yet: " CONF_RAW_LATER;
+	} else if (str_eq(name, STR("lws-acme-client"))) {
+		conf_walk(l, CONF_IN_ACME, NULL, options, seen);
+		noted = &l->noted[CONF_KEY_ACME_DIRECTORY];
+		says = "does nothing yet: certificates are not obtained";
+	}
+	if (!*noted)
+		conf_note(l, options->key, "\"%.*s\" %s", CONF_QUOTE(name), says);
 	*noted = true;
-	if (raw)
-		conf_note(l, options->key, "\"raw-proxy\" does nothing yet: %s", CONF_RAW_LATER);
-	else if (acme)
-		conf_note(l, options->key,
-			  "\"lws-acme-client\" does nothing yet: certificates are not obtained");
-	else
-		conf_note(l, options->key, "\"%.*s\" has nothing to do here: there are no plugins",
-			  CONF_QUOTE(name));
 }
 
 void conf_set_ws_protocols(struct conf_loader *l, const struct conf_key *k, void *object,
@@ -342,13 +339,13 @@ void conf_set_ws_protocols(struct conf_loader *l, const struct conf_key *k, void
 static void check_name(struct conf_loader *l, struct conf_vhost_draft *d)
 {
 	const struct conf_node *at = d->seen[CONF_KEY_NAME];
+	struct str both;
 	void **slot;
 
 	if (!at || !d->v.name.n || !d->v.listener)
 		return;
-	slot = conf_map_at(
-		&l->tmp, &l->names,
-		arena_printf(&l->tmp, "%.*s %.*s", STR_ARG(d->v.listener->name), STR_ARG(d->v.name)));
+	both = arena_printf(&l->tmp, "%.*s %.*s", STR_ARG(d->v.listener->name), STR_ARG(d->v.name));
+	slot = conf_map_at(&l->tmp, &l->names, both);
 	if (*slot)
 		conf_error(l, at, "a vhost has one name on one port: put the mounts of both into one",
 			   "\"%.*s\" on %.*s is there already, at %s", CONF_QUOTE(d->v.name),
@@ -408,10 +405,9 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 		conf_load_mounts(l, &d);
 	else if (!d.seen[CONF_KEY_MOUNTS] && !d.seen[CONF_KEY_APPLY_LISTEN_ACCEPT] &&
 		 !d.seen[CONF_KEY_ONLYRAW])
-		conf_warning(
-			l, node,
-			"add \"mounts\": [ { \"mountpoint\": \"/\", \"origin\": \"unix:/run/app.sock\" } ]",
-			"this vhost has no mounts: every request is answered 404");
+		conf_warning(l, node, "add \"mounts\": [ { \"mountpoint\": \"/\", "
+			     "\"origin\": \"unix:/run/app.sock\" } ]",
+			     "this vhost has no mounts: every request is answered 404");
 
 	v = arena_new(&c->arena, struct conf_vhost);
 	*v = d.v;

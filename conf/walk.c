@@ -4,30 +4,41 @@
 #include "conf/priv.h"
 #include <stdarg.h>
 
-#define SAY(l, severity, at, remedy, fmt)                                          \
-	do {                                                                       \
-		char text_[1024];                                                  \
-		va_list args_;                                                     \
-                                                                                   \
-		va_start(args_, fmt);                                              \
-		vsnprintf(text_, sizeof text_, fmt, args_);                        \
-		va_end(args_);                                                     \
-		conf_report_add((l)->r, severity, (at)->pos, remedy, "%s", text_); \
-	} while (0)
+PRINTF(5, 0)
+static void say(struct conf_loader *l, enum conf_severity severity, const struct conf_node *at,
+		const char *remedy, const char *fmt, va_list args)
+{
+	char text[1024];
+
+	vsnprintf(text, sizeof text, fmt, args);
+	conf_report_add(l->r, severity, at->pos, remedy, "%s", text);
+}
 
 void conf_error(struct conf_loader *l, const struct conf_node *at, const char *remedy, const char *fmt, ...)
 {
-	SAY(l, CONF_ERROR, at, remedy, fmt);
+	va_list args;
+
+	va_start(args, fmt);
+	say(l, CONF_ERROR, at, remedy, fmt, args);
+	va_end(args);
 }
 
 void conf_warning(struct conf_loader *l, const struct conf_node *at, const char *remedy, const char *fmt, ...)
 {
-	SAY(l, CONF_WARNING, at, remedy, fmt);
+	va_list args;
+
+	va_start(args, fmt);
+	say(l, CONF_WARNING, at, remedy, fmt, args);
+	va_end(args);
 }
 
 void conf_note(struct conf_loader *l, const struct conf_node *at, const char *fmt, ...)
 {
-	SAY(l, CONF_NOTE, at, NULL, fmt);
+	va_list args;
+
+	va_start(args, fmt);
+	say(l, CONF_NOTE, at, NULL, fmt, args);
+	va_end(args);
 }
 
 const char *conf_place(struct conf_loader *l, struct conf_pos pos)
@@ -182,25 +193,33 @@ static void look_over(struct conf_loader *l, const struct conf_key *k, const str
 	}
 }
 
+/* A collection is written as one, or not at all: all that stood below a key may be commented out. */
+static bool is_collection(struct conf_loader *l, const struct conf_key *k, const struct conf_node *v)
+{
+	if (v->kind == CONF_NODE_SCALAR && v->plain && !v->text.n)
+		return false;
+	if (v->kind == CONF_NODE_MAPPING || (v->kind == CONF_NODE_SEQUENCE && k->kind != CONF_SECTION))
+		return true;
+	conf_error(l, v, conf_kind_written(k->kind), "\"%s\" is %s", k->name, conf_kind_text(k->kind));
+	return false;
+}
+
 static void set(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
 {
 	bool collection = k->kind == CONF_SECTION || k->kind == CONF_LIST || k->kind == CONF_PAIRS;
 	size_t id = (size_t)(k - conf_keys());
 
-	if (collection &&
-	    (v->kind == CONF_NODE_SCALAR || (k->kind == CONF_SECTION && v->kind != CONF_NODE_MAPPING))) {
-		conf_error(l, v, conf_kind_written(k->kind), "\"%s\" is %s", k->name,
-			   conf_kind_text(k->kind));
-	} else if (k->state == CONF_NOTHING || k->state == CONF_LATER) {
-		look_over(l, k, v);
-		if (!l->noted[id])
-			conf_note(l, v->key, "\"%s\" %s: %s", k->name,
-				  k->state == CONF_LATER ? "does nothing yet" : "has nothing to do here",
-				  k->what);
-		l->noted[id] = true;
-	} else {
+	if (collection && !is_collection(l, k, v))
+		return;
+	if (k->state != CONF_NOTHING && k->state != CONF_LATER) {
 		k->set(l, k, object, v);
+		return;
 	}
+	look_over(l, k, v);
+	if (!l->noted[id])
+		conf_note(l, v->key, "\"%s\" %s: %s", k->name,
+			  k->state == CONF_LATER ? "does nothing yet" : "has nothing to do here", k->what);
+	l->noted[id] = true;
 }
 
 static void unknown(struct conf_loader *l, enum conf_scope scope, const struct conf_node *key)

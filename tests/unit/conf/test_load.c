@@ -279,6 +279,18 @@ static void hashes(void **state)
 	unload(&l);
 }
 
+/* A key whose whole contents are commented out. */
+static void nothing_below(void **state)
+{
+	struct loaded l = load_good("global:\n  # username: x\n"
+				    "vhosts:\n- name: a\n  port: 80\n  limits:\n  headers:\n" APP);
+
+	(void)state;
+	assert_string_equal(l.text, "");
+	assert_memory_equal(&l.c->vhosts[0]->limits, &limits_default, sizeof limits_default);
+	unload(&l);
+}
+
 static void merging(void **state)
 {
 	const struct conf_source src[] = {
@@ -395,7 +407,7 @@ int main(void)
 		cmocka_unit_test(data_dir),  cmocka_unit_test(alpn), cmocka_unit_test(spellings),
 		cmocka_unit_test(hashes),    cmocka_unit_test(merging), cmocka_unit_test(basic_auth),
 		cmocka_unit_test(counting),  cmocka_unit_test(guarded), cmocka_unit_test(per_address),
-		cmocka_unit_test(steps),
+		cmocka_unit_test(steps), cmocka_unit_test(nothing_below),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
