@@ -10,6 +10,7 @@
 
 struct host {
 	const struct host_ops *ops;
+	bool no_websocket_over_h2; /* set before an h2 connection is opened */
 };
 
 struct host_ops {

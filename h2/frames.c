@@ -9,15 +9,26 @@ enum history { UNKNOWN, CLOSED, RESET_BY_US };
 static enum history history(const struct h2c *c, uint32_t id)
 {
 	for (unsigned i = 0; i < H2_CLOSED_KEPT; i++)
-		if (c->closed[i].id == id)
-			return c->closed[i].reset_by_us ? RESET_BY_US : CLOSED;
+		if ((c->closed[i] & ~H2_RESET_BY_US) == id)
+			return c->closed[i] & H2_RESET_BY_US ? RESET_BY_US : CLOSED;
 	return UNKNOWN;
+}
+
+void h2_note_closed(struct h2c *c, uint32_t id, bool reset_by_us)
+{
+	c->closed[c->closed_at++ % H2_CLOSED_KEPT] = id | (reset_by_us ? H2_RESET_BY_US : 0);
+}
+
+/* RFC 9113 section 5.1. Streams of even numbers would be ours, and there is none. */
+static bool is_idle(const struct h2c *c, uint32_t id)
+{
+	return id > c->seen_id || !(id & 1);
 }
 
 /* A frame for a stream that is not live: idle (RFC 9113 section 5.1), or closed a while or a moment ago. */
 static void stream_not_live(struct h2c *c, uint32_t id, bool is_data)
 {
-	if (id > c->last_id || !(id & 1)) {
+	if (is_idle(c, id)) {
 		h2c_fail(c, H2_PROTOCOL_ERROR, "frame on an idle stream");
 		return;
 	}
@@ -46,6 +57,37 @@ static bool length_is_wrong(struct h2s *st, size_t n, bool ends)
 	return ends && st->body_left > 0;
 }
 
+/* Body bytes beyond limits.request-body. A tunnel's are no body. */
+static bool is_too_large(const struct h2s *st, size_t n)
+{
+	const struct exchange *x = st->e.x;
+
+	return n && !x->request->websocket && !x_is_unread(&st->e) &&
+	       x->pipe[X_UP].total_bytes + n > x->limits->request_body_bytes;
+}
+
+/* DATA that breaks no rule of its stream: n bytes of payload. */
+static void take_data(struct h2s *st, const uint8_t *p, size_t n, bool ends)
+{
+	struct h2c *c = st->c;
+
+	if (!n && !ends && !h2c_charge(c, H2_ABUSE_EMPTY_DATA))
+		return;
+	if (is_too_large(st, n)) {
+		if (!x_refuse(&st->e, ERR_BODY_LARGE)) {
+			h2s_reset(st, H2_CANCEL, ERR_BODY_LARGE);
+			return;
+		}
+		n = 0;
+	}
+	if (n >= H2_DATA_EARNS_BYTES)
+		h2c_earn(c, 1); /* who uploads may measure with PING */
+	h2s_data(st, p, n);
+	h2c_measure(c, n);
+	if (ends)
+		h2s_remote_end(st);
+}
+
 static void on_data(struct h2c *c, const struct h2_frame *f, const uint8_t *p, size_t n)
 {
 	struct h2s *st = h2s_find(c, f->stream);
@@ -69,22 +111,9 @@ static void on_data(struct h2c *c, const struct h2_frame *f, const uint8_t *p, s
 		provoked(st, H2_FLOW_CONTROL_ERROR, ERR_H2);
 	} else if (length_is_wrong(st, n, ends)) {
 		provoked(st, H2_PROTOCOL_ERROR, ERR_BAD_LENGTH);
-	} else if (f->length > 0 || ends || h2c_charge(c, H2_ABUSE_EMPTY_DATA)) {
-		const struct limits *l = st->e.x->limits;
-
+	} else {
 		st->recv_window -= f->length;
-		c->earned += n >= 1024; /* who uploads may measure with PING */
-		if (n && !x_is_unread(&st->e) &&
-		    st->e.x->pipe[X_UP].total_bytes + n > l->request_body_bytes &&
-		    !x_refuse(&st->e, ERR_BODY_LARGE))
-			h2s_reset(st, H2_CANCEL, ERR_BODY_LARGE);
-		else if (n)
-			h2s_data(st, p, n);
-		else
-			h2s_credit(st); /* padding alone */
-		h2c_measure(c, n);
-		if (ends && !st->remote_ended && h2s_find(c, f->stream))
-			h2s_remote_end(st);
+		take_data(st, p, n, ends);
 	}
 	h2c_credit(c);
 }
@@ -135,6 +164,8 @@ static void on_trailers(struct h2s *st, const uint8_t *p, size_t n, uint8_t flag
 		return;
 	if (st->remote_ended) {
 		provoked(st, H2_STREAM_CLOSED, ERR_H2);
+	} else if (st->e.x->request->websocket) {
+		provoked(st, H2_PROTOCOL_ERROR, ERR_H2); /* RFC 9113 section 8.5: DATA only */
 	} else if (!(flags & H2_END_STREAM) || e || length_is_wrong(st, 0, true)) {
 		provoked(st, H2_PROTOCOL_ERROR, e ? e : ERR_BAD_LENGTH); /* RFC 9113 section 8.1 */
 	} else if (too_large) {
@@ -175,7 +206,7 @@ static void on_request(struct h2c *c, uint32_t id, const uint8_t *p, size_t n, u
 	if (too_large)
 		e = ERR_HEAD_LARGE;
 	if (!e)
-		e = h2_request_finish(&r, true);
+		e = h2_request_finish(&r, !c->host->no_websocket_over_h2);
 	if (!e && ends && r.length > 0)
 		e = ERR_BAD_LENGTH;
 	if (e && !is_answered(e)) {
@@ -184,7 +215,9 @@ static void on_request(struct h2c *c, uint32_t id, const uint8_t *p, size_t n, u
 	}
 	if (ends && r.head->length < 0)
 		r.head->length = 0;
-	st->body_left = r.length;
+	st->body_left = r.head->websocket ? -1 : r.length;
+	st->head_bytes = (uint32_t)a->held_bytes;
+	c->head_bytes += st->head_bytes;
 	x_head(&st->e, r.head);
 	if (e)
 		(void)!x_refuse(&st->e, e);
@@ -194,26 +227,54 @@ static void on_request(struct h2c *c, uint32_t id, const uint8_t *p, size_t n, u
 		h2s_credit(st);
 }
 
+/* HEADERS for a stream that was opened before, and is over. */
+static void block_of_closed(struct h2c *c, uint32_t id, const uint8_t *p, size_t n)
+{
+	enum history h = history(c, id);
+
+	if (!decode_and_forget(c, p, n) || h == RESET_BY_US)
+		return;
+	/* or was skipped: then its number is too low (RFC 9113 section 5.1.1) */
+	h2c_fail(c, h == CLOSED ? H2_STREAM_CLOSED : H2_PROTOCOL_ERROR, "HEADERS on a closed stream");
+}
+
+/* RFC 9113 section 8.7: not processed, so it may be sent again. What follows on the stream is ignored. */
+static void refuse(struct h2c *c, uint32_t id, const uint8_t *p, size_t n)
+{
+	if (!decode_and_forget(c, p, n))
+		return;
+	h2_note_closed(c, id, true);
+	h2_write_rst_stream(&c->out, id, H2_REFUSED_STREAM);
+}
+
+static bool has_no_room(struct h2c *c)
+{
+	const struct limits *l = h2_limits(c);
+
+	return c->nstreams >= l->h2_streams || !slab_room() ||
+	       c->head_bytes > H2_HEADS_PER_BUFFER * l->h2_connection_buffer_bytes;
+}
+
 /* A whole block: a request, trailers, or of a stream that takes none. */
 static void on_block(struct h2c *c, uint32_t id, const uint8_t *p, size_t n, uint8_t flags)
 {
 	struct h2s *st = h2s_find(c, id);
 
 	if (st) {
-		if (st->e.x)
-			on_trailers(st, p, n, flags);
-	} else if (id <= c->last_id) {
-		if (decode_and_forget(c, p, n) && history(c, id) != RESET_BY_US)
-			h2c_fail(c, history(c, id) == CLOSED ? H2_STREAM_CLOSED : H2_PROTOCOL_ERROR,
-				 "HEADERS on a closed stream");
-	} else if (c->goaway_sent) {
-		/* beyond the last one we take: not processed, may be sent elsewhere (RFC 9113 section 6.8) */
-		if (decode_and_forget(c, p, n))
-			h2_write_rst_stream(&c->out, id, H2_REFUSED_STREAM);
-	} else if (c->nstreams >= h2_limits(c)->h2_streams || !slab_room()) {
+		on_trailers(st, p, n, flags);
+		return;
+	}
+	if (!is_idle(c, id)) {
+		block_of_closed(c, id, p, n);
+		return;
+	}
+	c->seen_id = id;
+	if (c->goaway_sent) { /* beyond the last one we take (RFC 9113 section 6.8) */
+		refuse(c, id, p, n);
+	} else if (has_no_room(c)) {
 		c->last_id = id;
-		if (decode_and_forget(c, p, n) && h2c_charge(c, H2_ABUSE_REFUSED_STREAM))
-			h2_write_rst_stream(&c->out, id, H2_REFUSED_STREAM);
+		if (h2c_charge(c, H2_ABUSE_REFUSED_STREAM))
+			refuse(c, id, p, n);
 	} else {
 		c->last_id = id;
 		on_request(c, id, p, n, flags);
@@ -244,11 +305,10 @@ static void on_headers(struct h2c *c, const struct h2_frame *f, const uint8_t *p
 	if (f->flags & H2_END_HEADERS) {
 		on_block(c, f->stream, p, n, f->flags);
 	} else {
-		c->block = (struct h2_block){ .stream = f->stream, .flags = f->flags, .n = n };
+		c->block = (struct h2_block){.stream = f->stream, .flags = f->flags, .n = n};
 		c->block.p = base_alloc(n + 1);
 		memcpy(c->block.p, p, n);
 		c->block.priority_self = self;
-		c->block_due_ms = h2_in_ms(h2_timeouts(c)->request_head_ms);
 		return;
 	}
 	if (self && h2s_find(c, f->stream))
@@ -275,8 +335,7 @@ static void on_continuation(struct h2c *c, const struct h2_frame *f, const uint8
 	c->block.n = b.n += n;
 	if (!(f->flags & H2_END_HEADERS))
 		return;
-	c->block = (struct h2_block){ 0 };
-	c->block_due_ms = 0;
+	c->block = (struct h2_block){0};
 	on_block(c, f->stream, b.p, b.n, b.flags);
 	free(b.p);
 	if (b.priority_self && h2s_find(c, f->stream))
@@ -297,8 +356,7 @@ static void on_priority(struct h2c *c, const struct h2_frame *f, const uint8_t *
 			h2_write_rst_stream(&c->out, f->stream, H2_PROTOCOL_ERROR);
 		return;
 	}
-	if (!st)
-		(void)!h2c_charge(c, H2_ABUSE_PRIORITY);
+	(void)!h2c_is_earned(c, H2_ABUSE_PRIORITY);
 }
 
 /* RFC 9218 section 7.1. */
@@ -306,26 +364,25 @@ static void on_priority_update(struct h2c *c, const uint8_t *p, size_t n)
 {
 	uint32_t id = h2_get32(p) & 0x7fffffff;
 	struct h2s *st = h2s_find(c, id);
-	struct h2_priority fresh = { .urgency = 3 };
+	struct h2_priority fresh = {.urgency = 3};
 
 	if (id == 0 || !(id & 1)) {
 		h2c_fail(c, H2_PROTOCOL_ERROR, "PRIORITY_UPDATE of no stream");
 		return;
 	}
+	if (!h2c_is_earned(c, H2_ABUSE_PRIORITY))
+		return;
 	h2_priority_read(&fresh, str_of((const char *)p + 4, n - 4));
 	if (st) {
 		st->priority = fresh;
 		list_del(&st->ready);
 		h2s_schedule(st);
-		return;
-	}
-	if (id > c->last_id) {
+	} else if (is_idle(c, id)) {
 		unsigned at = c->hint_at++ % H2_HINTS;
 
 		c->hints[at].id = id;
 		c->hints[at].priority = fresh;
 	}
-	(void)!h2c_charge(c, H2_ABUSE_PRIORITY);
 }
 
 static void on_rst_stream(struct h2c *c, const struct h2_frame *f)
@@ -345,7 +402,7 @@ static bool set_initial_window(struct h2c *c, uint32_t value)
 	int64_t delta = (int64_t)value - c->peer_initial_window;
 
 	c->peer_initial_window = value;
-	list_for_each(pos, &c->streams) {
+	list_for_each (pos, &c->streams) {
 		struct h2s *st = list_entry(pos, struct h2s, node);
 
 		st->send_window += delta;
@@ -356,12 +413,24 @@ static bool set_initial_window(struct h2c *c, uint32_t value)
 	return true;
 }
 
+/* Ours hold from now on: until then a client that did not know them could send more than that. */
+static void on_settings_ack(struct h2c *c)
+{
+	if (!c->ack_due_ms) {
+		(void)!h2c_charge(c, H2_ABUSE_SETTINGS);
+		return;
+	}
+	c->ack_due_ms = 0;
+	if (c->recv_initial_window < H2_INITIAL_WINDOW)
+		list_for_each (pos, &c->streams)
+			list_entry(pos, struct h2s, node)->recv_window -=
+				H2_INITIAL_WINDOW - (int64_t)c->recv_initial_window;
+}
+
 static void on_settings(struct h2c *c, const struct h2_frame *f, const uint8_t *p, size_t n)
 {
 	if (f->flags & H2_ACK) {
-		if (!c->ack_due_ms)
-			(void)!h2c_charge(c, H2_ABUSE_SETTINGS);
-		c->ack_due_ms = 0;
+		on_settings_ack(c);
 		return;
 	}
 	if (!h2c_charge(c, H2_ABUSE_SETTINGS))
@@ -371,10 +440,9 @@ static void on_settings(struct h2c *c, const struct h2_frame *f, const uint8_t *
 		uint32_t value = h2_get32(p + 2);
 		enum h2_code code = h2_setting_check(id, value);
 
+		/* MAX_FRAME_SIZE: ours are never larger than its smallest value */
 		if (!code && id == H2_SETTING_HEADER_TABLE_SIZE)
 			hpack_encoder_resize(&c->encoder, value);
-		else if (!code && id == H2_SETTING_MAX_FRAME_SIZE)
-			c->peer_max_frame = MIN(value, (uint32_t)H2_MIN_MAX_FRAME_BYTES);
 		else if (!code && id == H2_SETTING_INITIAL_WINDOW_SIZE && !set_initial_window(c, value))
 			code = H2_FLOW_CONTROL_ERROR;
 		if (code) {
@@ -399,7 +467,7 @@ static void on_window_update(struct h2c *c, const struct h2_frame *f, const uint
 	struct h2s *st = f->stream ? h2s_find(c, f->stream) : NULL;
 
 	if (f->stream && !st) {
-		if (f->stream > c->last_id || !(f->stream & 1))
+		if (is_idle(c, f->stream))
 			h2c_fail(c, H2_PROTOCOL_ERROR, "frame on an idle stream");
 		return; /* a closed one: they cross (RFC 9113 section 5.1) */
 	}
@@ -413,7 +481,7 @@ static void on_window_update(struct h2c *c, const struct h2_frame *f, const uint
 		}
 		c->send_window += increment;
 		if (c->send_window - increment <= 0)
-			list_for_each(pos, &c->streams)
+			list_for_each (pos, &c->streams)
 				h2s_schedule(list_entry(pos, struct h2s, node));
 		return;
 	}
@@ -443,42 +511,22 @@ void h2_on_frame(struct h2c *c, const struct h2_frame *f, const uint8_t *p)
 		else if (h2c_charge(c, H2_ABUSE_PROVOKED_RESET))
 			h2_write_rst_stream(&c->out, f->stream, code);
 		return;
-	case H2_OK:
-		break;
+	case H2_OK: break;
 	}
 	switch (f->type) {
-	case H2_DATA:
-		on_data(c, f, p, f->length);
-		break;
-	case H2_HEADERS:
-		on_headers(c, f, p, f->length);
-		break;
-	case H2_PRIORITY:
-		on_priority(c, f, p);
-		break;
-	case H2_RST_STREAM:
-		on_rst_stream(c, f);
-		break;
-	case H2_SETTINGS:
-		on_settings(c, f, p, f->length);
-		break;
+	case H2_DATA: on_data(c, f, p, f->length); break;
+	case H2_HEADERS: on_headers(c, f, p, f->length); break;
+	case H2_PRIORITY: on_priority(c, f, p); break;
+	case H2_RST_STREAM: on_rst_stream(c, f); break;
+	case H2_SETTINGS: on_settings(c, f, p, f->length); break;
 	case H2_PUSH_PROMISE:
 		h2c_fail(c, H2_PROTOCOL_ERROR, "PUSH_PROMISE from a client (RFC 9113 section 8.4)");
 		break;
-	case H2_PING:
-		on_ping(c, f, p);
-		break;
-	case H2_WINDOW_UPDATE:
-		on_window_update(c, f, p);
-		break;
-	case H2_CONTINUATION:
-		on_continuation(c, f, p, f->length);
-		break;
-	case H2_PRIORITY_UPDATE:
-		on_priority_update(c, p, f->length);
-		break;
+	case H2_PING: on_ping(c, f, p); break;
+	case H2_WINDOW_UPDATE: on_window_update(c, f, p); break;
+	case H2_CONTINUATION: on_continuation(c, f, p, f->length); break;
+	case H2_PRIORITY_UPDATE: on_priority_update(c, p, f->length); break;
 	case H2_GOAWAY: /* the client will end; its streams go on */
-	default:        /* RFC 9113 section 5.5: ignored */
-		(void)!h2c_charge(c, H2_ABUSE_UNKNOWN_FRAME);
+	default: /* RFC 9113 section 5.5: ignored */ (void)!h2c_charge(c, H2_ABUSE_UNKNOWN_FRAME);
 	}
 }

@@ -3,8 +3,10 @@
 
 enum {
 	READ_BYTES = 64 * 1024,
-	FREE_UPDATES = 1024, /* WINDOW_UPDATE frames that need no DATA: the first windows of many streams */
-	LINGER_MS = 1000,    /* for the client to read GOAWAY and close: closing first could reset it away */
+	READS_PER_TURN = 4,
+	FREE_FRAMES = 1024, /* control frames that need no DATA: the first windows of many streams */
+	EARNED_MAX = 65536,
+	LINGER_MS = 1000, /* for the client to read GOAWAY and close: closing first could reset it away */
 };
 
 /* What our own PINGs are for: told by their payload. */
@@ -18,12 +20,20 @@ static void set_state(struct h2c *c, enum h2c_state state)
 {
 	/* forward only; an error may come at any time */
 	BUG_ON(state <= c->state);
-	c->state = state;
+	c->state = (uint8_t)state;
+}
+
+/* What comes is not looked at any more. What was said so far may take so long to leave, in all. */
+static void begin_closing(struct h2c *c, uint64_t linger_ms)
+{
+	set_state(c, H2C_CLOSING);
+	c->preface_due_ms = c->ack_due_ms = c->rest_due_ms = c->idle_due_ms = c->pong_due_ms = 0;
+	c->linger_due_ms = h2_in_ms(linger_ms);
 }
 
 static void drop_streams(struct h2c *c, enum err why)
 {
-	list_for_each_safe(pos, tmp, &c->streams)
+	list_for_each_safe (pos, tmp, &c->streams)
 		h2s_drop(list_entry(pos, struct h2s, node), why);
 }
 
@@ -37,8 +47,9 @@ static void drop_input(struct h2c *c)
 	free(c->rest);
 	free(c->block.p);
 	c->rest = NULL;
-	c->block.p = NULL;
+	c->block = (struct h2_block){0};
 	c->rest_bytes = 0;
+	c->held = false;
 }
 
 void h2c_close(struct h2c *c, enum err why)
@@ -52,6 +63,7 @@ void h2c_close(struct h2c *c, enum err why)
 	drop_input(c);
 	timer_stop(&c->timer);
 	work_cancel(&c->flush);
+	list_del(&c->memory.node);
 	buf_fini(&c->out);
 	hpack_decoder_fini(&c->decoder);
 	hpack_encoder_fini(&c->encoder);
@@ -71,7 +83,7 @@ void h2c_fail(struct h2c *c, enum h2_code code, const char *why)
 	if (c->state >= H2C_CLOSING)
 		return;
 	log_info("h2: connection error %s: %s", h2_code_name(code), why);
-	set_state(c, H2C_CLOSING);
+	begin_closing(c, code == H2_ENHANCE_YOUR_CALM ? LINGER_MS : h2_timeouts(c)->linger_ms);
 	if (!c->why)
 		c->why = code == H2_ENHANCE_YOUR_CALM ? ERR_ABUSE : ERR_H2;
 	drop_streams(c, c->why);
@@ -99,24 +111,29 @@ void h2c_drain(struct h2c *c)
 
 /* ---- abuse ---- */
 
+static double full_budget(struct h2c *c)
+{
+	return (double)h2_limits(c)->abuse + (double)h2_limits(c)->h2_streams;
+}
+
 bool h2c_charge(struct h2c *c, enum h2_abuse what)
 {
 	static const struct {
 		uint8_t cost;
 		const char *text;
 	} rows[] = {
-#define X(name, cost, text) { cost, text },
+#define X(name, cost, text) {cost, text},
 		H2_ABUSE_TABLE(X)
 #undef X
 	};
-	double full = (double)h2_limits(c)->abuse, refill = (double)(loop_now_ms() - c->abuse_ms);
+	double refill = (double)(loop_now_ms() - c->abuse_ms) * H2_ABUSE_PER_S / 1000;
 
-	c->abuse = MIN(c->abuse + refill * H2_ABUSE_PER_S / 1000, full);
+	c->abuse = MIN(c->abuse + refill, full_budget(c)) - rows[what].cost;
 	c->abuse_ms = loop_now_ms();
-	c->abuse -= rows[what].cost;
 	if (c->abuse >= 0)
 		return true;
-	log_note("h2: limits.abuse is used up by %s", rows[what].text);
+	if (c->state < H2C_CLOSING)
+		log_note("h2: limits.abuse is used up by %s", rows[what].text);
 	h2c_fail(c, H2_ENHANCE_YOUR_CALM, rows[what].text);
 	return false;
 }
@@ -129,13 +146,23 @@ bool h2c_is_earned(struct h2c *c, enum h2_abuse what)
 	return true;
 }
 
+void h2c_earn(struct h2c *c, unsigned n)
+{
+	c->earned = MIN(c->earned + n, (uint32_t)EARNED_MAX);
+}
+
+void h2c_note_answer(struct h2c *c)
+{
+	c->abuse = MIN(c->abuse + 1, full_budget(c));
+}
+
 /* ---- windows ---- */
 
 static size_t stored_bytes(const struct h2c *c)
 {
 	size_t n = 0;
 
-	list_for_each(pos, &c->streams) {
+	list_for_each (pos, &c->streams) {
 		const struct h2s *st = list_entry(pos, struct h2s, node);
 
 		if (st->e.x)
@@ -144,25 +171,52 @@ static size_t stored_bytes(const struct h2c *c)
 	return n;
 }
 
+/* Whoever takes from a pipe makes room: each stream that stores bytes is to tell when it has. */
+static void ask_for_room(struct h2c *c)
+{
+	list_for_each (pos, &c->streams)
+		x_room(&list_entry(pos, struct h2s, node)->e, SIZE_MAX);
+}
+
 void h2c_credit(struct h2c *c)
 {
-	int64_t full = (int64_t)MAX(h2_limits(c)->h2_connection_buffer_bytes, (uint64_t)H2_INITIAL_WINDOW);
+	uint64_t buffer = h2_limits(c)->h2_connection_buffer_bytes;
+	int64_t full = (int64_t)MIN(buffer, (uint64_t)H2_MAX_WINDOW);
 
-	full = MIN(full, (int64_t)H2_MAX_WINDOW);
+	full = MAX(full, (int64_t)H2_INITIAL_WINDOW);
+	c->owes_credit = false;
 	if (c->state >= H2C_CLOSING || full - c->recv_window < full / 2)
 		return;
-	if (stored_bytes(c) > h2_limits(c)->h2_connection_buffer_bytes || !slab_room())
+	if (!slab_room()) {
+		slab_wait(&c->memory);
 		return;
+	}
+	if (stored_bytes(c) > buffer) {
+		c->owes_credit = true;
+		ask_for_room(c);
+		return;
+	}
 	h2_write_window_update(&c->out, 0, (uint32_t)(full - c->recv_window));
 	c->recv_window = full;
 	h2c_wake(c);
 }
 
+static void memory_woken(struct slab_waiter *w)
+{
+	h2c_credit(container_of(w, struct h2c, memory));
+}
+
+static uint64_t largest_target(struct h2c *c)
+{
+	return MIN(h2_limits(c)->h2_connection_buffer_bytes, (uint64_t)H2_MAX_WINDOW);
+}
+
+/* What comes until the PING is back came in a round trip. Now and then is enough for small bodies. */
 void h2c_measure(struct h2c *c, size_t n)
 {
 	c->measured_bytes += n;
-	if (c->measuring || c->recv_target >= h2_limits(c)->h2_connection_buffer_bytes ||
-	    c->measured_bytes < c->recv_target / 2)
+	if (c->measuring || c->measured_bytes < c->recv_target / 4 || c->state != H2C_OPEN ||
+	    c->recv_target >= largest_target(c))
 		return;
 	c->measuring = true;
 	c->measured_bytes = 0;
@@ -170,16 +224,21 @@ void h2c_measure(struct h2c *c, size_t n)
 	h2c_wake(c);
 }
 
-/* The measuring PING has come back. */
+/*
+ * The measuring PING has come back. A sender that filled half of a window in the round trip may have had to
+ * wait for credit: with twice as much it need not. So windows grow as fast as TCP's slow start does.
+ */
 static void measured(struct h2c *c)
 {
-	if (c->measuring && c->measured_bytes * 3 >= c->recv_target * 2) {
-		c->recv_target = MIN(2 * c->recv_target, h2_limits(c)->h2_connection_buffer_bytes);
-		list_for_each(pos, &c->streams)
-			h2s_credit(list_entry(pos, struct h2s, node));
-	}
+	bool grows = c->measured_bytes >= c->recv_target / 2 && c->recv_target < largest_target(c);
+
 	c->measuring = false;
 	c->measured_bytes = 0;
+	if (!grows)
+		return;
+	c->recv_target = MIN(2 * c->recv_target, largest_target(c));
+	list_for_each (pos, &c->streams)
+		h2s_credit(list_entry(pos, struct h2s, node));
 }
 
 /* ---- PING answers ---- */
@@ -187,22 +246,18 @@ static void measured(struct h2c *c)
 static void finish_drain(struct h2c *c)
 {
 	c->drain_announced = false;
+	c->pong_due_ms = 0;
 	send_goaway(c, H2_NO_ERROR, "shutting down");
 }
 
 void h2c_pong(struct h2c *c, const uint8_t opaque[8])
 {
-	if (c->measuring && !memcmp(opaque, ping_measure, sizeof ping_measure)) {
+	if (c->measuring && !memcmp(opaque, ping_measure, sizeof ping_measure))
 		measured(c);
-		return;
-	}
-	if (!c->pong_due_ms) {
-		(void)!h2c_charge(c, H2_ABUSE_PING);
-		return;
-	}
-	c->pong_due_ms = 0;
-	if (c->drain_announced)
+	else if (c->drain_announced && !memcmp(opaque, ping_drain, sizeof ping_drain))
 		finish_drain(c);
+	else if (memcmp(opaque, ping_alive, sizeof ping_alive) != 0)
+		(void)!h2c_charge(c, H2_ABUSE_PING);
 }
 
 /* ---- bytes in ---- */
@@ -263,12 +318,39 @@ static void keep_rest(struct h2c *c, const uint8_t *p, size_t n)
 	c->rest_bytes = n;
 }
 
+/*
+ * What has come in part is waited for: anything but DATA for so long in all (half a field block among it),
+ * DATA as long as it moves. What is held is not waited for.
+ */
+static void wait_for_rest(struct h2c *c)
+{
+	struct h2_frame f;
+
+	if (c->held || c->state != H2C_OPEN || (!c->rest_bytes && !c->block.stream)) {
+		c->rest_due_ms = 0;
+		return;
+	}
+	if (!c->block.stream && c->rest_bytes >= H2_FRAME_HEADER_BYTES) {
+		h2_frame_read(&f, c->rest);
+		if (f.type == H2_DATA) {
+			struct h2s *st = h2s_find(c, f.stream);
+
+			if (st)
+				h2s_wait_for_body(st);
+			c->rest_due_ms = 0;
+			return;
+		}
+	}
+	if (!c->rest_due_ms)
+		c->rest_due_ms = h2_in_ms(h2_timeouts(c)->request_head_ms);
+}
+
 static void use(struct h2c *c, const uint8_t *p, size_t n)
 {
 	size_t used = consume(c, p, n);
 
-	if (c->state != H2C_CLOSED)
-		keep_rest(c, p + used, n - used);
+	keep_rest(c, p + used, n - used);
+	wait_for_rest(c);
 }
 
 /* What is kept comes first, so that a frame is always contiguous. */
@@ -276,9 +358,19 @@ static uint8_t *take_rest(struct h2c *c)
 {
 	uint8_t *in = (uint8_t *)loop_scratch();
 
+	BUG_ON(c->rest_bytes + READ_BYTES > LOOP_SCRATCH_BYTES);
 	if (c->rest_bytes)
 		memcpy(in, c->rest, c->rest_bytes);
 	return in;
+}
+
+/* The client has gone; there is no half-closed connection in HTTP/2. Last words are tried once. */
+static void input_has_ended(struct h2c *c, enum err why)
+{
+	if (why == ERR_OK && c->nstreams)
+		why = ERR_GONE;
+	if (!buf_len(&c->out) || h2_write_out(c))
+		h2c_close(c, why);
 }
 
 /* Returns false when nothing more is to be read now. */
@@ -292,8 +384,7 @@ static bool read_some(struct h2c *c)
 	if (r == -ERR_AGAIN)
 		return false;
 	if (r <= 0) {
-		c->input_ended = true;
-		h2c_close(c, r < 0 ? (enum err)-r : c->nstreams ? ERR_GONE : ERR_OK);
+		input_has_ended(c, (enum err) - r);
 		return false;
 	}
 	if (c->state >= H2C_CLOSING)
@@ -309,11 +400,14 @@ static void on_ready(struct stream *s)
 {
 	struct h2c *c = s->owner;
 
-	if (s->can & (STREAM_IN | STREAM_HUP) && !h2_is_clogged(c))
-		for (int i = 0; i < 4 && c->state != H2C_CLOSED && !h2_is_clogged(c) && read_some(c); i++)
+	if (h2_is_clogged(c) && stream_is_hup(s)) {
+		h2c_close(c, ERR_GONE); /* it has ended, and does not read */
+		return;
+	}
+	if (s->can & (STREAM_IN | STREAM_HUP))
+		for (int i = 0; i < READS_PER_TURN && !h2_is_clogged(c) && read_some(c); i++)
 			;
-	if (c->state != H2C_CLOSED)
-		h2c_wake(c);
+	h2c_wake(c);
 }
 
 void h2c_wake(struct h2c *c)
@@ -324,79 +418,100 @@ void h2c_wake(struct h2c *c)
 
 /* ---- time ---- */
 
-static uint64_t earliest(const struct h2c *c)
+/* When to ask whether the client is still there; one that is asked already has its answer to give. */
+static uint64_t ping_due_ms(struct h2c *c)
 {
-	const uint64_t due[] = { c->preface_due_ms, c->ack_due_ms, c->block_due_ms, c->idle_due_ms,
-				 c->write_due_ms, c->pong_due_ms, c->linger_due_ms,
-				 c->heard_ms + h2_timeouts(c)->ping_ms };
-	uint64_t first = UINT64_MAX;
-
-	for (size_t i = 0; i < ARRAY_SIZE(due); i++)
-		if (due[i] && due[i] < first)
-			first = due[i];
-	return first;
+	return c->state < H2C_CLOSING && !c->pong_due_ms ? c->heard_ms + h2_timeouts(c)->ping_ms : 0;
 }
 
 static void arm(struct h2c *c)
 {
-	uint64_t first = earliest(c), now = loop_now_ms();
+	const uint64_t due[] = {c->preface_due_ms, c->ack_due_ms,  c->rest_due_ms,   c->idle_due_ms,
+				c->write_due_ms,   c->pong_due_ms, c->linger_due_ms, ping_due_ms(c)};
+	uint64_t first = UINT64_MAX, now = loop_now_ms();
 
-	timer_set(&c->timer, first > now ? first - now : 0);
+	for (size_t i = 0; i < ARRAY_SIZE(due); i++)
+		if (due[i] && due[i] < first)
+			first = due[i];
+	if (first < UINT64_MAX)
+		timer_set(&c->timer, first > now ? first - now : 0);
+	else
+		timer_stop(&c->timer);
+}
+
+static bool is_due(uint64_t due_ms)
+{
+	return due_ms && due_ms <= loop_now_ms();
+}
+
+/* Everything is written; what the stream still holds may leave slowly, as long as it moves. */
+static void check_linger(struct h2c *c)
+{
+	size_t unsent = stream_unsent(c->s);
+
+	if (!c->is_shut || !unsent) {
+		h2c_close(c, c->why);
+		return;
+	}
+	if (unsent != c->unsent_bytes) {
+		c->unsent_bytes = unsent;
+		c->write_due_ms = h2_in_ms(h2_timeouts(c)->write_ms);
+	}
+	c->linger_due_ms = h2_in_ms(LINGER_MS);
+}
+
+/* Time is up for something that does not end the connection at once. */
+static void check_waits(struct h2c *c)
+{
+	if (is_due(c->pong_due_ms)) {
+		finish_drain(c);
+	} else if (is_due(c->ack_due_ms)) {
+		h2c_fail(c, H2_SETTINGS_TIMEOUT, "SETTINGS were not acknowledged in time");
+	} else if (is_due(c->rest_due_ms)) {
+		h2c_fail(c, H2_PROTOCOL_ERROR, "timeouts.request-head ran out within a frame or field block");
+	} else if (is_due(c->idle_due_ms)) {
+		c->idle_due_ms = 0;
+		c->why = ERR_KEEPALIVE_TIMEOUT;
+		send_goaway(c, H2_NO_ERROR, "timeouts.h2-idle ran out");
+	} else if (is_due(ping_due_ms(c))) {
+		h2_write_ping(&c->out, ping_alive, false);
+		c->pong_due_ms = h2_in_ms(h2_timeouts(c)->ping_timeout_ms);
+	}
 }
 
 static void on_timer(struct timer *t)
 {
 	struct h2c *c = container_of(t, struct h2c, timer);
-	uint64_t now = loop_now_ms();
 
-#define IS_DUE(field) (c->field && c->field <= now)
-	if (IS_DUE(write_due_ms)) {
+	if (is_due(c->write_due_ms))
 		h2c_close(c, ERR_WRITE_TIMEOUT);
-		return;
-	}
-	if (IS_DUE(preface_due_ms)) {
+	else if (is_due(c->preface_due_ms))
 		h2c_close(c, ERR_HEAD_TIMEOUT);
-		return;
-	}
-	if (IS_DUE(linger_due_ms)) {
-		h2c_close(c, c->why);
-		return;
-	}
-	if (IS_DUE(pong_due_ms) && c->drain_announced) {
-		c->pong_due_ms = 0;
-		finish_drain(c);
-	} else if (IS_DUE(pong_due_ms)) {
+	else if (is_due(c->pong_due_ms) && !c->drain_announced)
 		h2c_close(c, ERR_PING_TIMEOUT);
-		return;
-	} else if (IS_DUE(ack_due_ms)) {
-		c->ack_due_ms = 0;
-		h2c_fail(c, H2_SETTINGS_TIMEOUT, "SETTINGS were not acknowledged in time");
-	} else if (IS_DUE(block_due_ms)) {
-		c->block_due_ms = 0;
-		h2c_fail(c, H2_PROTOCOL_ERROR, "timeouts.request-head ran out within a field block");
-	} else if (IS_DUE(idle_due_ms)) {
-		c->idle_due_ms = 0;
-		c->why = ERR_KEEPALIVE_TIMEOUT;
-		send_goaway(c, H2_NO_ERROR, "timeouts.h2-idle ran out");
-	} else if (c->heard_ms + h2_timeouts(c)->ping_ms <= now && !c->pong_due_ms) {
-		h2_write_ping(&c->out, ping_alive, false);
-		c->pong_due_ms = now + h2_timeouts(c)->ping_timeout_ms;
-		c->heard_ms = now;
-	}
-#undef IS_DUE
+	else if (is_due(c->linger_due_ms))
+		check_linger(c);
+	else
+		check_waits(c);
 	h2c_wake(c);
+}
+
+/* Nothing will be sent any more. The client is given a moment to read it and to close first. */
+static void shut(struct h2c *c)
+{
+	if (c->state < H2C_CLOSING)
+		begin_closing(c, LINGER_MS);
+	c->is_shut = true;
+	c->linger_due_ms = h2_in_ms(LINGER_MS);
+	stream_shutdown(c->s);
 }
 
 void h2c_settle(struct h2c *c)
 {
 	bool over = c->state == H2C_CLOSING || (c->goaway_sent && !c->nstreams);
 
-	if (over && !buf_len(&c->out) && !c->linger_due_ms) {
-		if (c->state < H2C_CLOSING)
-			set_state(c, H2C_CLOSING);
-		c->linger_due_ms = h2_in_ms(LINGER_MS);
-		stream_shutdown(c->s);
-	}
+	if (over && !buf_len(&c->out) && !c->is_shut)
+		shut(c);
 	if (c->nstreams)
 		c->idle_due_ms = 0;
 	else if (!c->idle_due_ms && c->state == H2C_OPEN && !c->goaway_sent)
@@ -407,6 +522,8 @@ void h2c_settle(struct h2c *c)
 		use(c, take_rest(c), c->rest_bytes);
 		h2c_wake(c);
 	}
+	if (c->owes_credit)
+		h2c_credit(c);
 	arm(c);
 }
 
@@ -415,38 +532,46 @@ void h2c_settle(struct h2c *c)
 static void announce(struct h2c *c)
 {
 	const struct limits *l = h2_limits(c);
-	const uint16_t ids[] = { H2_SETTING_MAX_CONCURRENT_STREAMS, H2_SETTING_INITIAL_WINDOW_SIZE,
-				 H2_SETTING_MAX_HEADER_LIST_SIZE, H2_SETTING_ENABLE_CONNECT_PROTOCOL,
-				 H2_SETTING_NO_RFC7540_PRIORITIES };
-	const uint32_t values[] = { (uint32_t)MIN(l->h2_streams, (uint64_t)UINT32_MAX),
-				    c->recv_initial_window,
-				    (uint32_t)MIN(l->request_head_bytes, (uint64_t)UINT32_MAX), 1, 1 };
+	/* RFC 8441's comes last: it is left out where WebSockets over HTTP/2 are switched off */
+	const uint16_t ids[] = {H2_SETTING_MAX_CONCURRENT_STREAMS, H2_SETTING_INITIAL_WINDOW_SIZE,
+				H2_SETTING_MAX_HEADER_LIST_SIZE, H2_SETTING_NO_RFC7540_PRIORITIES,
+				H2_SETTING_ENABLE_CONNECT_PROTOCOL};
+	const uint32_t values[] = {(uint32_t)MIN(l->h2_streams, (uint64_t)UINT32_MAX), c->recv_initial_window,
+				   (uint32_t)MIN(l->request_head_bytes, (uint64_t)UINT32_MAX), 1, 1};
 
-	h2_write_settings(&c->out, ids, values, ARRAY_SIZE(ids));
+	h2_write_settings(&c->out, ids, values, ARRAY_SIZE(ids) - c->host->no_websocket_over_h2);
 	c->ack_due_ms = h2_in_ms(h2_timeouts(c)->request_head_ms);
 	c->preface_due_ms = h2_in_ms(h2_timeouts(c)->request_head_ms);
 	h2c_credit(c);
+}
+
+static void init_streams(struct h2c *c)
+{
+	list_init(&c->streams);
+	for (unsigned u = 0; u < H2_URGENCIES; u++)
+		list_init(&c->ready[u]);
+	c->peer_initial_window = H2_INITIAL_WINDOW;
+	c->send_window = c->recv_window = H2_INITIAL_WINDOW;
+	c->recv_target = MIN(h2_limits(c)->pipe_bytes, (uint64_t)H2_MAX_WINDOW);
+	c->recv_initial_window = (uint32_t)c->recv_target;
+	list_init(&c->memory.node);
+	c->memory.woken = memory_woken;
 }
 
 struct h2c *h2c_open(struct stream *s, struct host *host)
 {
 	struct h2c *c = base_zalloc(sizeof *c);
 
+	_Static_assert(sizeof *c < 1600, "an idle connection is small");
 	c->s = s;
 	c->host = host;
-	c->peer_initial_window = H2_INITIAL_WINDOW;
-	c->peer_max_frame = H2_MIN_MAX_FRAME_BYTES;
-	c->send_window = c->recv_window = H2_INITIAL_WINDOW;
-	c->recv_target = MIN(h2_limits(c)->pipe_bytes, (uint64_t)H2_MAX_WINDOW);
-	c->recv_initial_window = (uint32_t)c->recv_target;
+	c->turn = UINT64_MAX;
 	c->heard_ms = c->abuse_ms = loop_now_ms();
-	c->abuse = (double)h2_limits(c)->abuse;
-	c->earned = FREE_UPDATES;
+	c->abuse = full_budget(c);
+	c->earned = FREE_FRAMES;
 	timer_init(&c->timer, on_timer);
 	work_init(&c->flush, h2_flush);
-	list_init(&c->streams);
-	for (unsigned u = 0; u < H2_URGENCIES; u++)
-		list_init(&c->ready[u]);
+	init_streams(c);
 	buf_init(&c->out);
 	hpack_decoder_init(&c->decoder, HPACK_DEFAULT_TABLE_BYTES);
 	hpack_encoder_init(&c->encoder);

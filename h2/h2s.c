@@ -42,8 +42,8 @@ static void forget(struct h2s *st)
 	list_del(&st->ready);
 	unlink_stream(st);
 	c->nstreams--;
-	c->closed[c->closed_at % H2_CLOSED_KEPT].id = st->id;
-	c->closed[c->closed_at++ % H2_CLOSED_KEPT].reset_by_us = st->reset_sent;
+	c->head_bytes -= st->head_bytes;
+	h2_note_closed(c, st->id, st->reset_sent);
 	loop_bury(&st->grave, bury);
 	h2c_wake(c); /* a draining connection may be at its end; an idle one begins to wait */
 }
@@ -82,14 +82,13 @@ static void wait_until(struct h2s *st, uint64_t *due_ms, uint64_t after_ms)
 }
 
 /* A body is waited for only while the peer may send: what a full pipe holds back is not its fault. */
-static void wait_for_body(struct h2s *st)
+void h2s_wait_for_body(struct h2s *st)
 {
 	struct exchange *x = st->e.x;
 
-	if (x && x->tunnel)
+	if (x->tunnel)
 		wait_until(st, &st->body_due_ms, x->timeouts->tunnel_idle_ms);
-	else if (!x || st->remote_ended || st->recv_window <= 0 || x_is_unread(&st->e) ||
-		 x->request->websocket)
+	else if (st->remote_ended || st->recv_window <= 0 || x_is_unread(&st->e) || x->request->websocket)
 		st->body_due_ms = 0;
 	else /* once the answer has begun, both sides may stream for long */
 		wait_until(st, &st->body_due_ms,
@@ -100,52 +99,59 @@ void h2s_set_write_wait(struct h2s *st, bool blocked)
 {
 	if (!blocked)
 		st->write_due_ms = 0;
-	else if (!st->write_due_ms && st->e.x)
+	else if (!st->write_due_ms)
 		wait_until(st, &st->write_due_ms, st->e.x->timeouts->write_ms);
 }
 
 /* ---- ends of a stream ---- */
 
-static void leave_if_over(struct h2s *st)
+static void leave(struct h2s *st)
 {
-	if (!st->local_ended || !st->remote_ended)
-		return;
-	if (st->e.x)
-		x_leave(&st->e);
+	x_leave(&st->e);
 	forget(st);
+}
+
+/* The client may stop sending: nobody reads it, and all it is to get was sent (RFC 9113 section 8.1). */
+static void leave_early(struct h2s *st)
+{
+	h2_write_rst_stream(&st->c->out, st->id, H2_NO_ERROR);
+	st->reset_sent = true;
+	leave(st);
 }
 
 void h2s_remote_end(struct h2s *st)
 {
 	st->remote_ended = true;
-	wait_for_body(st);
-	if (st->e.x)
-		x_end(&st->e);
-	leave_if_over(st);
+	h2s_wait_for_body(st);
+	x_end(&st->e);
+	if (st->local_ended)
+		leave(st);
+}
+
+/* A tunnel whose other side has ended may still be sent to, until that does not read any more. */
+static bool is_tunnel_in_use(struct h2s *st)
+{
+	if (!st->e.x->tunnel || x_is_unread(&st->e))
+		return false;
+	x_room(&st->e, SIZE_MAX); /* so that `room` tells when it leaves */
+	return true;
 }
 
 void h2s_local_end(struct h2s *st)
 {
-	struct h2c *c = st->c;
-
 	st->local_ended = true;
 	h2s_set_write_wait(st, false);
 	list_del(&st->ready);
-	c->abuse = MIN(c->abuse + 1, (double)c->host->ops->limits(c->host)->abuse);
-	if (!st->remote_ended && st->e.x && !st->e.x->tunnel) {
-		/* an early answer: the rest of the request is not wanted (RFC 9113 section 8.1) */
-		h2_write_rst_stream(&c->out, st->id, H2_NO_ERROR);
-		st->reset_sent = true;
-		x_leave(&st->e);
-		forget(st);
-		return;
-	}
-	leave_if_over(st);
+	h2c_note_answer(st->c);
+	if (st->remote_ended)
+		leave(st);
+	else if (!is_tunnel_in_use(st))
+		leave_early(st);
 }
 
 void h2s_drop(struct h2s *st, enum err why)
 {
-	if (st->e.x)
+	if (st->e.x) /* else it hears of the other end's abort */
 		x_abort(&st->e, why);
 	forget(st);
 }
@@ -161,19 +167,27 @@ void h2s_reset(struct h2s *st, enum h2_code code, enum err why)
 
 void h2s_data(struct h2s *st, const uint8_t *p, size_t n)
 {
-	if (x_is_unread(&st->e))
-		return;
-	x_put(&st->e, p, n);
+	if (n)
+		x_put(&st->e, p, n);
 	h2s_credit(st);
 }
 
+/* Of the route where that has less than the connection announced; else it grows with the connection's. */
+static uint64_t target_of(const struct h2s *st)
+{
+	uint64_t own = st->e.x->limits->pipe_bytes;
+
+	return own < st->c->recv_initial_window ? own : MAX(own, st->c->recv_target);
+}
+
+/* A window is never larger than the room behind it. What nobody reads has all the room it wants. */
 void h2s_credit(struct h2s *st)
 {
-	int64_t target = (int64_t)st->c->recv_target, room;
+	int64_t target = (int64_t)MIN(target_of(st), (uint64_t)H2_MAX_WINDOW), room;
 
-	if (!st->e.x || st->remote_ended || x_is_unread(&st->e))
+	h2s_wait_for_body(st);
+	if (st->remote_ended)
 		return;
-	wait_for_body(st);
 	if (st->e.x->pipe[X_UP].cap < (size_t)target)
 		st->e.x->pipe[X_UP].cap = (size_t)target;
 	room = (int64_t)x_room(&st->e, (size_t)target);
@@ -181,7 +195,7 @@ void h2s_credit(struct h2s *st)
 		return;
 	h2_write_window_update(&st->c->out, st->id, (uint32_t)(room - st->recv_window));
 	st->recv_window = room;
-	wait_for_body(st);
+	h2s_wait_for_body(st);
 	h2c_wake(st->c);
 }
 
@@ -208,20 +222,17 @@ static void on_head(struct end *e, struct head *h)
 	struct h2s *st = of(e);
 
 	switch (h->kind) {
-	case HEAD_REQUEST:
-		BUG_ON(true);
-		break;
-	case HEAD_INTERIM:
-		add_interim(st, h);
-		break;
+	case HEAD_REQUEST: BUG_ON(true); break;
+	case HEAD_INTERIM: add_interim(st, h); break;
 	case HEAD_FINAL:
 		st->final = h;
-		if (e->x->tunnel)
-			wait_for_body(st);
+		if (!e->x->tunnel)
+			break;
+		h2s_wait_for_body(st);
+		if (st->remote_ended) /* with the request, which opening the tunnel has undone */
+			x_end(e);
 		break;
-	case HEAD_TRAILERS:
-		st->trailers = h;
-		break;
+	case HEAD_TRAILERS: st->trailers = h; break;
 	}
 	h2s_schedule(st);
 }
@@ -231,16 +242,20 @@ static void on_data(struct end *e)
 	struct h2s *st = of(e);
 
 	if (e->x->tunnel)
-		wait_for_body(st);
+		h2s_wait_for_body(st);
 	h2s_schedule(st);
 }
 
 static void on_room(struct end *e)
 {
 	struct h2s *st = of(e);
+	struct h2c *c = st->c;
 
-	h2s_credit(st);
-	h2c_credit(st->c);
+	if (st->local_ended && !is_tunnel_in_use(st))
+		leave_early(st);
+	else
+		h2s_credit(st);
+	h2c_credit(c);
 }
 
 /* The up end failed after its head: no END_STREAM, so that a truncated answer does not look complete. */
@@ -250,7 +265,7 @@ static void on_abort(struct end *e, enum err why)
 	h2c_wake(of(e)->c);
 }
 
-const struct end_ops h2s_ops = { "h2", on_head, on_data, on_room, on_abort };
+const struct end_ops h2s_ops = {"h2", on_head, on_data, on_room, on_abort};
 
 struct h2s *h2s_new(struct h2c *c, uint32_t id)
 {
@@ -260,9 +275,11 @@ struct h2s *h2s_new(struct h2c *c, uint32_t id)
 	st->c = c;
 	st->id = id;
 	st->body_left = -1;
-	st->priority = (struct h2_priority){ .urgency = 3 };
+	st->priority = (struct h2_priority){.urgency = 3};
 	st->send_window = c->peer_initial_window;
 	st->recv_window = c->recv_initial_window;
+	if (c->ack_due_ms) /* it may not know yet */
+		st->recv_window = MAX(st->recv_window, (int64_t)H2_INITIAL_WINDOW);
 	timer_init(&st->timer, on_timer);
 	list_init(&st->ready);
 	list_push(&c->streams, &st->node);

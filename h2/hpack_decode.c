@@ -5,7 +5,14 @@
 struct block {
 	const uint8_t *p, *end;
 	bool failed;
+	bool passing; /* lines are wanted for the dynamic table's sake only */
 };
+
+/* What is only passed on to the table may stay where it is. */
+static struct str keep(const struct block *b, struct arena *a, const void *p, size_t n)
+{
+	return b->passing ? str_of(p, n) : arena_dup(a, str_of(p, n));
+}
 
 void hpack_decoder_init(struct hpack_decoder *d, uint32_t max_bytes)
 {
@@ -48,7 +55,7 @@ static struct str read_huffman(struct block *b, const uint8_t *p, size_t n, stru
 	char small[1024], *out = small;
 	ssize_t got;
 
-	if (huff_decoded_max(n) > sizeof small)
+	if (b->passing || huff_decoded_max(n) > sizeof small)
 		out = arena_alloc(a, huff_decoded_max(n));
 	got = huff_decode(p, n, out);
 	if (got < 0) {
@@ -58,7 +65,7 @@ static struct str read_huffman(struct block *b, const uint8_t *p, size_t n, stru
 	return out == small ? arena_dup(a, str_of(out, (size_t)got)) : str_of(out, (size_t)got);
 }
 
-/* A string literal (RFC 7541 section 5.2), copied into a. */
+/* A string literal (RFC 7541 section 5.2), kept in a. */
 static struct str read_string(struct block *b, struct arena *a)
 {
 	const uint8_t *p;
@@ -77,7 +84,7 @@ static struct str read_string(struct block *b, struct arena *a)
 	}
 	p = b->p;
 	b->p += n;
-	return huffman ? read_huffman(b, p, n, a) : arena_dup(a, str_of((const char *)p, n));
+	return huffman ? read_huffman(b, p, n, a) : keep(b, a, p, n);
 }
 
 /*
@@ -106,9 +113,9 @@ static void read_index(struct hpack_decoder *d, struct block *b, uint32_t index,
 	e = hpack_table_at(d->table, index - HPACK_STATIC_COUNT - 1);
 	l->id = e->id;
 	l->pseudo = e->pseudo;
-	l->name = e->id ? field_name(e->id) : arena_dup(a, str_of(e->text, e->name_bytes));
+	l->name = e->id ? field_name(e->id) : keep(b, a, e->text, e->name_bytes);
 	if (with_value)
-		l->value = arena_dup(a, str_of(e->text + e->name_bytes, e->value_bytes));
+		l->value = keep(b, a, e->text + e->name_bytes, e->value_bytes);
 }
 
 static uint8_t pseudo_of(struct str name)
@@ -117,9 +124,9 @@ static uint8_t pseudo_of(struct str name)
 		struct str name;
 		uint8_t pseudo;
 	} known[] = {
-		{ { ":method", 7 }, HPACK_METHOD },       { { ":scheme", 7 }, HPACK_SCHEME },
-		{ { ":authority", 10 }, HPACK_AUTHORITY }, { { ":path", 5 }, HPACK_PATH },
-		{ { ":status", 7 }, HPACK_STATUS },       { { ":protocol", 9 }, HPACK_PROTOCOL },
+		{{":method", 7}, HPACK_METHOD},	       {{":scheme", 7}, HPACK_SCHEME},
+		{{":authority", 10}, HPACK_AUTHORITY}, {{":path", 5}, HPACK_PATH},
+		{{":status", 7}, HPACK_STATUS},	       {{":protocol", 9}, HPACK_PROTOCOL},
 	};
 
 	if (!name.n || name.p[0] != ':')
@@ -156,7 +163,7 @@ static void read_line(struct hpack_decoder *d, struct block *b, struct arena *a,
 {
 	uint8_t first = *b->p;
 
-	*l = (struct hpack_line){ 0 };
+	*l = (struct hpack_line){0};
 	if (first & 0x80) {
 		read_index(d, b, read_int(b, 7), true, a, l);
 		return;
@@ -187,7 +194,7 @@ bool hpack_decode(struct hpack_decoder *d, const uint8_t *p, size_t n, struct ar
 		  enum err (*line)(void *ctx, const struct hpack_line *l), void *ctx, enum err *message_error,
 		  bool *too_large)
 {
-	struct block b = { p, p + n, false };
+	struct block b = {.p = p, .end = p + n};
 	size_t list = 0;
 
 	*message_error = ERR_OK;
@@ -209,7 +216,8 @@ bool hpack_decode(struct hpack_decoder *d, const uint8_t *p, size_t n, struct ar
 				*message_error = line(ctx, &l);
 			continue;
 		}
-		/* only for the dynamic table's sake: memory for one line at a time */
+		/* memory for one line at a time */
+		b.passing = true;
 		arena_init(&passing);
 		read_line(d, &b, &passing, &l);
 		arena_fini(&passing);

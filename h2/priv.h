@@ -11,20 +11,21 @@
 #include "h2/hpack.h"
 
 /*
- * What costs of the connection's budget `abuse`. One token comes back with every answer that was sent to
- * its end, and H2_ABUSE_PER_S each second, up to the limit. Columns: name, cost, what.
+ * What costs of the connection's budget: limits.abuse, and one for each stream that may be open, for a
+ * client that moves on may reset them all. One token comes back with every answer that was sent to its end,
+ * and H2_ABUSE_PER_S each second, up to the full budget. Columns: name, cost, what.
  */
-#define H2_ABUSE_TABLE(X)                                                      \
-	X(CLIENT_RESET, 1, "streams reset by the client before their answer")  \
-	X(PROVOKED_RESET, 1, "streams that we had to reset")                   \
-	X(REFUSED_STREAM, 1, "streams beyond the announced limit")             \
-	X(PING, 1, "PING frames")                                              \
-	X(SETTINGS, 1, "SETTINGS frames")                                      \
-	X(PRIORITY, 1, "PRIORITY and PRIORITY_UPDATE frames without a stream") \
-	X(WINDOW_UPDATE, 1, "WINDOW_UPDATE frames that no DATA asked for")     \
-	X(EMPTY_DATA, 1, "empty DATA frames")                                  \
-	X(CONTINUATION, 4, "CONTINUATION frames")                              \
-	X(UNKNOWN_FRAME, 1, "frames of unknown type")                          \
+#define H2_ABUSE_TABLE(X)                                                  \
+	X(CLIENT_RESET, 1, "streams reset by the client")                  \
+	X(PROVOKED_RESET, 1, "streams that we had to reset")               \
+	X(REFUSED_STREAM, 1, "streams beyond the announced limit")         \
+	X(PING, 1, "PING frames")                                          \
+	X(SETTINGS, 1, "SETTINGS frames")                                  \
+	X(PRIORITY, 1, "PRIORITY and PRIORITY_UPDATE frames")              \
+	X(WINDOW_UPDATE, 1, "WINDOW_UPDATE frames that no DATA asked for") \
+	X(EMPTY_DATA, 1, "empty DATA frames")                              \
+	X(CONTINUATION, 4, "CONTINUATION frames")                          \
+	X(UNKNOWN_FRAME, 1, "frames of unknown type")                      \
 	X(CLOSED_STREAM, 1, "frames on closed streams")
 
 enum h2_abuse {
@@ -34,7 +35,14 @@ enum h2_abuse {
 };
 enum { H2_ABUSE_PER_S = 10 };
 
-enum { H2_BUCKETS = 32, H2_URGENCIES = 8, H2_CLOSED_KEPT = 64, H2_HINTS = 4 };
+enum {
+	H2_BUCKETS = 32,
+	H2_URGENCIES = 8,
+	H2_CLOSED_KEPT = 128,
+	H2_HINTS = 4,
+	H2_HEADS_PER_BUFFER = 3,  /* request heads held, in limits.h2-connection-buffer */
+	H2_DATA_EARNS_BYTES = 64, /* a DATA frame gives reason for control frames from this size on */
+};
 
 /* RFC 9218 section 4. */
 struct h2_priority {
@@ -66,6 +74,7 @@ struct h2s {
 	int64_t recv_window;     /* what the peer may still send */
 	uint64_t body_due_ms, write_due_ms; /* 0: nothing is waited for */
 	uint32_t id;
+	uint32_t head_bytes;     /* its part of c->head_bytes */
 	struct h2_priority priority;
 	bool remote_ended, local_ended; /* END_STREAM received, sent */
 	bool head_sent;
@@ -73,10 +82,10 @@ struct h2s {
 };
 
 enum h2c_state {
-	H2C_PREFACE, /* the client's preface is not complete */
+	H2C_PREFACE,  /* the client's preface is not complete */
 	H2C_SETTINGS, /* its first frame must be SETTINGS (RFC 9113 section 3.4) */
 	H2C_OPEN,
-	H2C_CLOSING, /* GOAWAY with an error is in `out`; what comes is not looked at */
+	H2C_CLOSING,  /* the last GOAWAY is sent, or in `out`; what comes is not looked at */
 	H2C_CLOSED,
 };
 
@@ -92,13 +101,15 @@ struct h2_block {
 struct h2c {
 	struct stream *s;
 	struct host *host;
-	enum h2c_state state;
+	const struct limits *limits;     /* the host's, as of `turn`: h2_limits() */
+	const struct timeouts *timeouts;
+	uint64_t turn;
 	struct timer timer;
 	struct work flush;
 	struct grave grave;
 
 	/* in */
-	uint8_t *rest;           /* of a frame that is not complete */
+	uint8_t *rest;           /* of a frame that is not complete; or frames, while they are held */
 	size_t rest_bytes;
 	struct h2_block block;
 	struct hpack_decoder decoder;
@@ -112,42 +123,49 @@ struct h2c {
 	/* streams */
 	struct h2s *buckets[H2_BUCKETS];
 	struct list streams;
-	uint32_t nstreams, last_id;
-	struct {
-		uint32_t id;
-		bool reset_by_us;
-	} closed[H2_CLOSED_KEPT]; /* were open, the newest at closed_at - 1 */
+	uint32_t nstreams;
+	uint32_t last_id;        /* last one taken: what GOAWAY tells */
+	uint32_t seen_id;        /* last one opened, refused ones among them: all above are idle */
+	uint32_t closed[H2_CLOSED_KEPT]; /* ids, H2_RESET_BY_US; the newest at closed_at - 1 */
 	unsigned closed_at;
 	struct {
 		uint32_t id;
 		struct h2_priority priority;
 	} hints[H2_HINTS];       /* PRIORITY_UPDATE that came before its stream */
 	unsigned hint_at;
+	size_t head_bytes;       /* of requests and what was made of them when they came */
 
-	/* settings and windows */
-	uint32_t peer_initial_window, peer_max_frame;
+	/* windows */
+	struct slab_waiter memory; /* credit waits for the worker's budget */
+	uint32_t peer_initial_window;
 	uint32_t recv_initial_window; /* ours, per stream */
 	int64_t send_window;
 	int64_t recv_window;     /* what the peer may still send, all streams together */
 	uint64_t recv_target;    /* per-stream window: grows with the bandwidth-delay product */
 	uint64_t measured_bytes; /* of DATA since the measuring PING */
-	bool measuring;
 
 	/* time; 0: nothing is waited for */
-	uint64_t preface_due_ms, ack_due_ms, block_due_ms, idle_due_ms;
+	uint64_t preface_due_ms, ack_due_ms, rest_due_ms, idle_due_ms;
 	uint64_t write_due_ms, pong_due_ms, linger_due_ms;
 	uint64_t heard_ms;       /* when the peer last sent anything */
 
 	double abuse;            /* tokens left */
 	uint64_t abuse_ms;       /* when it was last filled up */
-	uint64_t earned;         /* WINDOW_UPDATE and PING frames that DATA gave reason for */
+	size_t unsent_bytes;     /* of the stream, when we last looked: at the end it is waited for */
+	uint32_t earned;         /* control frames that DATA gave reason for */
 
+	uint8_t state;           /* enum h2c_state */
+	bool measuring;
+	bool owes_credit;        /* of the connection's window: too much is stored */
 	bool goaway_sent;        /* with the last id */
 	bool drain_announced;    /* first step of two, a PING of it is under way */
 	bool held;               /* frames wait in `rest` because output was clogged */
-	bool input_ended;
+	bool is_shut;            /* our direction is ended */
 	enum err why;            /* first reason of the end */
 };
+
+/* In closed[]: ids have 31 bits. */
+#define H2_RESET_BY_US 0x80000000u
 
 /* ---- h2c.c ---- */
 
@@ -157,6 +175,10 @@ void h2c_fail(struct h2c *c, enum h2_code code, const char *why);
 bool h2c_charge(struct h2c *c, enum h2_abuse what) MUST_USE;
 /* The same, unless DATA either way has given reason for it. */
 bool h2c_is_earned(struct h2c *c, enum h2_abuse what) MUST_USE;
+/* DATA gave reason for n control frames. */
+void h2c_earn(struct h2c *c, unsigned n);
+/* An answer was sent to its end. */
+void h2c_note_answer(struct h2c *c);
 /* n body bytes came. While wider windows could help, a PING measures how much comes in a round trip. */
 void h2c_measure(struct h2c *c, size_t n);
 /* A PING came back. */
@@ -170,13 +192,24 @@ void h2c_close(struct h2c *c, enum err why);
 /* Connection window: gives back what the stored bytes allow. */
 void h2c_credit(struct h2c *c);
 
-static inline const struct limits *h2_limits(const struct h2c *c)
+/* The host's are borrowed for a turn: asked for once in each. */
+static inline void h2_ask_host(struct h2c *c)
 {
-	return c->host->ops->limits(c->host);
+	if (c->turn == loop_turn_number())
+		return;
+	c->turn = loop_turn_number();
+	c->limits = c->host->ops->limits(c->host);
+	c->timeouts = c->host->ops->timeouts(c->host);
 }
-static inline const struct timeouts *h2_timeouts(const struct h2c *c)
+static inline const struct limits *h2_limits(struct h2c *c)
 {
-	return c->host->ops->timeouts(c->host);
+	h2_ask_host(c);
+	return c->limits;
+}
+static inline const struct timeouts *h2_timeouts(struct h2c *c)
+{
+	h2_ask_host(c);
+	return c->timeouts;
 }
 static inline uint64_t h2_in_ms(uint64_t after_ms)
 {
@@ -187,6 +220,8 @@ static inline uint64_t h2_in_ms(uint64_t after_ms)
 
 /* A whole frame; its payload is at p unless the header alone is an error. */
 void h2_on_frame(struct h2c *c, const struct h2_frame *f, const uint8_t *p);
+/* For frames on it that come later: which streams were open, the last H2_CLOSED_KEPT of them. */
+void h2_note_closed(struct h2c *c, uint32_t id, bool reset_by_us);
 
 /* ---- h2s.c ---- */
 
@@ -206,15 +241,18 @@ void h2s_local_end(struct h2s *st);
 void h2s_data(struct h2s *st, const uint8_t *p, size_t n);
 /* Lets the peer send as much as there is room for. */
 void h2s_credit(struct h2s *st);
+/* Part of a DATA frame came: that is progress too. */
+void h2s_wait_for_body(struct h2s *st);
 /* Puts it among those that can send, if it can. */
 void h2s_schedule(struct h2s *st);
 void h2s_set_write_wait(struct h2s *st, bool blocked);
 
 /* ---- send.c ---- */
 
-/* Something of the stream can be sent now. */
-bool h2_can_send(const struct h2s *st);
+/* Gathers frames of all streams and writes, once a turn. */
 void h2_flush(struct work *w);
+/* Writes what is gathered, as much as the stream takes. False: that failed, the connection is closed. */
+bool h2_write_out(struct h2c *c);
 /* Output is so long that nothing more is read. */
 bool h2_is_clogged(const struct h2c *c);
 

@@ -33,18 +33,12 @@ static enum err pseudo_line(struct h2_request *r, const struct hpack_line *l)
 	struct head *h = r->head;
 
 	switch (l->pseudo) {
-	case HPACK_METHOD:
-		return set_pseudo(r, SEEN_METHOD, &h->method, l);
-	case HPACK_SCHEME:
-		return set_pseudo(r, SEEN_SCHEME, &h->scheme, l);
-	case HPACK_AUTHORITY:
-		return set_pseudo(r, SEEN_AUTHORITY, &h->authority, l);
-	case HPACK_PATH:
-		return set_pseudo(r, SEEN_PATH, &h->path, l);
-	case HPACK_PROTOCOL:
-		return set_pseudo(r, SEEN_PROTOCOL, &r->protocol, l);
-	default:
-		return ERR_BAD_FIELD_NAME; /* :status, and any other */
+	case HPACK_METHOD: return set_pseudo(r, SEEN_METHOD, &h->method, l);
+	case HPACK_SCHEME: return set_pseudo(r, SEEN_SCHEME, &h->scheme, l);
+	case HPACK_AUTHORITY: return set_pseudo(r, SEEN_AUTHORITY, &h->authority, l);
+	case HPACK_PATH: return set_pseudo(r, SEEN_PATH, &h->path, l);
+	case HPACK_PROTOCOL: return set_pseudo(r, SEEN_PROTOCOL, &r->protocol, l);
+	default: return ERR_BAD_FIELD_NAME; /* :status, and any other */
 	}
 }
 
@@ -90,8 +84,7 @@ static enum err known_field(struct h2_request *r, const struct hpack_line *l, bo
 	case FIELD_KEEP_ALIVE:
 	case FIELD_PROXY_CONNECTION:
 	case FIELD_TRANSFER_ENCODING:
-	case FIELD_UPGRADE:
-		return ERR_BAD_FIELD_NAME;
+	case FIELD_UPGRADE: return ERR_BAD_FIELD_NAME;
 	case FIELD_TE:
 		*keep = false;
 		return str_eq_nocase(l->value, STR("trailers")) ? ERR_OK : ERR_BAD_FIELD_VALUE;
@@ -105,19 +98,14 @@ static enum err known_field(struct h2_request *r, const struct hpack_line *l, bo
 			return ERR_BAD_HOST;
 		r->host = l->value;
 		return ERR_OK;
-	case FIELD_CONTENT_LENGTH:
-		*keep = r->length < 0;
-		return set_length(r, l->value);
+	case FIELD_CONTENT_LENGTH: *keep = r->length < 0; return set_length(r, l->value);
 	case FIELD_EXPECT:
 		if (!str_eq_nocase(l->value, STR("100-continue")))
 			return ERR_EXPECTATION;
 		r->head->expect_continue = true;
 		return ERR_OK;
-	case FIELD_PRIORITY:
-		h2_priority_read(r->priority, l->value);
-		return ERR_OK;
-	default:
-		return ERR_OK;
+	case FIELD_PRIORITY: h2_priority_read(r->priority, l->value); return ERR_OK;
+	default: return ERR_OK;
 	}
 }
 
@@ -182,8 +170,8 @@ static enum err check_authority(struct h2_request *r)
 }
 
 /*
- * RFC 8441 section 4: CONNECT with :protocol has scheme and path too, and asks for what a GET with
- * Upgrade asks in h1.
+ * RFC 8441 section 4: CONNECT with :protocol has scheme and path too. It has no content, whatever a
+ * Content-Length says.
  */
 static enum err check_connect(struct h2_request *r, bool websocket_allowed)
 {
@@ -199,8 +187,8 @@ static enum err check_connect(struct h2_request *r, bool websocket_allowed)
 		return ERR_BAD_FIELD_NAME;
 	if (!str_eq_nocase(r->protocol, STR("websocket")))
 		return ERR_NOT_SERVED;
-	h->method = STR("GET");
-	h->websocket = true;
+	h->websocket = true; /* whoever speaks HTTP/1.1 makes a GET with Upgrade of it */
+	head_remove(h, FIELD_CONTENT_LENGTH);
 	return ERR_OK;
 }
 

@@ -6,12 +6,12 @@
  * late.
  */
 enum {
-	QUEUE_BYTES = 64 * 1024,     /* gathered before a write */
-	CLOGGED_BYTES = 96 * 1024,   /* unsent, and nothing more is read */
-	TURN_BYTES = 256 * 1024,     /* of one connection in one flush */
-	QUANTUM_BYTES = 64 * 1024,   /* of a stream that is not incremental, before the next has its turn */
-	SMALL_BYTES = 16 * 1024,     /* an answer that ends within this goes first */
-	OTHERS_PICK = 8,             /* each so many picks go to somebody who would have to wait */
+	QUEUE_BYTES = 64 * 1024,   /* gathered before a write */
+	CLOGGED_BYTES = 96 * 1024, /* unsent, and nothing more is read */
+	TURN_BYTES = 256 * 1024,   /* of one connection in one flush */
+	QUANTUM_BYTES = 64 * 1024, /* of a stream that is not incremental, before the next has its turn */
+	SMALL_BYTES = 16 * 1024,   /* an answer that ends within this goes first */
+	OTHERS_PICK = 8,	   /* each so many picks go to somebody who would have to wait */
 };
 
 bool h2_is_clogged(const struct h2c *c)
@@ -19,14 +19,9 @@ bool h2_is_clogged(const struct h2c *c)
 	return buf_len(&c->out) >= CLOGGED_BYTES;
 }
 
-static bool has_final_frame(const struct h2s *st)
+static bool can_send(const struct h2s *st)
 {
-	return x_at_end(&st->e);
-}
-
-bool h2_can_send(const struct h2s *st)
-{
-	if (st->local_ended || !st->e.x)
+	if (st->local_ended)
 		return false;
 	if (st->interim || st->final)
 		return true;
@@ -34,7 +29,7 @@ bool h2_can_send(const struct h2s *st)
 		return false;
 	if (x_fill(&st->e))
 		return st->send_window > 0 && st->c->send_window > 0;
-	return has_final_frame(st);
+	return x_at_end(&st->e);
 }
 
 static bool is_small(const struct h2s *st)
@@ -42,11 +37,17 @@ static bool is_small(const struct h2s *st)
 	return x_will_end(&st->e) && x_fill(&st->e) <= SMALL_BYTES;
 }
 
-static void enqueue(struct h2s *st)
+/* Puts it into its queue if it can send; notes how long it could not. */
+static void enqueue(struct h2s *st, bool goes_on)
 {
 	struct list *queue = &st->c->ready[st->priority.urgency];
 
-	if (is_small(st))
+	if (!can_send(st)) {
+		h2s_set_write_wait(st, st->head_sent && !st->local_ended && x_fill(&st->e));
+		return;
+	}
+	h2s_set_write_wait(st, false);
+	if (goes_on || is_small(st))
 		list_push_front(queue, &st->ready);
 	else
 		list_push(queue, &st->ready);
@@ -54,13 +55,11 @@ static void enqueue(struct h2s *st)
 
 void h2s_schedule(struct h2s *st)
 {
-	bool blocked = st->head_sent && !st->local_ended && st->e.x && x_fill(&st->e) && !h2_can_send(st);
-
-	h2s_set_write_wait(st, blocked);
-	if (!list_empty(&st->ready) || !h2_can_send(st))
+	if (!list_empty(&st->ready))
 		return;
-	enqueue(st);
-	h2c_wake(st->c);
+	enqueue(st, false);
+	if (!list_empty(&st->ready))
+		h2c_wake(st->c);
 }
 
 /* ---- frames ---- */
@@ -83,7 +82,7 @@ static void put_head(struct h2s *st, struct head *h, bool end_stream)
 	buf_init(&block);
 	hpack_encode(&c->encoder, h, &block);
 	do {
-		size_t n = MIN(buf_len(&block), (size_t)c->peer_max_frame);
+		size_t n = MIN(buf_len(&block), (size_t)H2_MIN_MAX_FRAME_BYTES);
 
 		if (n == buf_len(&block))
 			flags |= H2_END_HEADERS;
@@ -99,7 +98,7 @@ static void put_head(struct h2s *st, struct head *h, bool end_stream)
 static struct head *as_h2(struct h2s *st, struct head *h)
 {
 	if (st->e.x->tunnel) {
-		h->status = 200;
+		h->status = st->e.x->facts.status = 200;
 		head_remove(h, FIELD_SEC_WEBSOCKET_ACCEPT);
 	} else if (h->kind == HEAD_FINAL && h->length >= 0 && !head_find(h, FIELD_CONTENT_LENGTH) &&
 		   (h->length > 0 || head_response_has_body(st->e.x->request, h))) {
@@ -114,7 +113,7 @@ static void put_heads(struct h2s *st)
 	for (; st->interim; st->interim = st->interim->next)
 		put_head(st, st->interim->h, false);
 	if (st->final) {
-		bool end = has_final_frame(st) && !st->trailers;
+		bool end = x_at_end(&st->e) && !st->trailers;
 
 		put_head(st, as_h2(st, st->final), end);
 		st->final = NULL;
@@ -124,37 +123,49 @@ static void put_heads(struct h2s *st)
 	}
 }
 
-/* One DATA frame of at most max bytes; or what ends the stream. Returns body bytes sent. */
+/* n bytes of the body behind their frame header. */
+static void put_payload(struct h2s *st, size_t n)
+{
+	struct iovec iov[8];
+
+	while (n) {
+		int pieces = x_peek(&st->e, n, iov, ARRAY_SIZE(iov));
+		size_t taken = 0;
+
+		for (int i = 0; i < pieces; i++) {
+			buf_put(&st->c->out, iov[i].iov_base, iov[i].iov_len);
+			taken += iov[i].iov_len;
+		}
+		x_take(&st->e, taken);
+		n -= taken;
+	}
+}
+
+/*
+ * One DATA frame of at most max bytes, or what ends the stream, or both. Returns body bytes sent; the
+ * stream may be gone then (st->local_ended).
+ */
 static size_t put_data(struct h2s *st, size_t max)
 {
 	struct h2c *c = st->c;
-	struct iovec iov[8];
-	size_t n = x_fill(&st->e);
+	size_t fill = x_fill(&st->e), n;
 	bool last;
-	int pieces;
 
-	if (n && (st->send_window <= 0 || c->send_window <= 0))
-		return 0;
-	n = MIN(n, max);
-	n = MIN(n, (size_t)c->peer_max_frame);
-	if (n) {
+	max = MIN(max, (size_t)H2_MIN_MAX_FRAME_BYTES);
+	n = MIN(fill, max);
+	if (n) { /* can_send: both windows are open */
 		n = MIN(n, (size_t)st->send_window);
 		n = MIN(n, (size_t)c->send_window);
 	}
-	last = x_will_end(&st->e) && n == x_fill(&st->e);
-	if (last && st->trailers) {
-		if (n)
-			put_header(c, n, H2_DATA, 0, st->id);
-	} else {
-		put_header(c, n, H2_DATA, last ? H2_END_STREAM : 0, st->id);
-	}
-	pieces = x_peek(&st->e, n, iov, ARRAY_SIZE(iov));
-	for (int i = 0; i < pieces; i++)
-		buf_put(&c->out, iov[i].iov_base, iov[i].iov_len);
+	last = n == fill && x_will_end(&st->e);
+	/* small frames that small windows made give no reason to answer each of them */
+	if (n == fill || n >= H2_DATA_EARNS_BYTES)
+		h2c_earn(c, 2);
+	if (n || !last || !st->trailers)
+		put_header(c, n, H2_DATA, last && !st->trailers ? H2_END_STREAM : 0, st->id);
 	st->send_window -= (int64_t)n;
 	c->send_window -= (int64_t)n;
-	c->earned += 2;
-	x_take(&st->e, n);
+	put_payload(st, n);
 	if (last && st->trailers)
 		put_head(st, st->trailers, true);
 	if (last)
@@ -163,32 +174,33 @@ static size_t put_data(struct h2s *st, size_t max)
 }
 
 /*
- * The first of the most urgent; now and then the last of the next lower urgency instead, or of the same:
- * so nobody starves.
+ * The first of the most urgent. Now and then somebody who would have to wait for all of them: the last of
+ * these, or the first of a lower urgency, each of them in turn. So nobody starves.
  */
-static struct h2s *pick(struct h2c *c)
+static struct h2s *pick(struct h2c *c, bool *out_of_turn)
 {
-	struct list *first = NULL, *next = NULL;
+	struct list *queues[H2_URGENCIES], *n;
+	unsigned nqueues = 0, i;
 
-	for (unsigned u = 0; u < H2_URGENCIES && !next; u++) {
-		if (list_empty(&c->ready[u]))
-			continue;
-		if (first)
-			next = &c->ready[u];
-		else
-			first = &c->ready[u];
-	}
-	if (!first)
+	for (unsigned u = 0; u < H2_URGENCIES; u++)
+		if (!list_empty(&c->ready[u]))
+			queues[nqueues++] = &c->ready[u];
+	if (!nqueues)
 		return NULL;
-	if (++c->picks % OTHERS_PICK)
-		return list_entry(first->next, struct h2s, ready);
-	return list_entry(next ? next->next : first->prev, struct h2s, ready);
+	*out_of_turn = ++c->picks % OTHERS_PICK == 0;
+	i = *out_of_turn ? c->picks / OTHERS_PICK % nqueues : 0;
+	n = *out_of_turn && i == 0 ? queues[0]->prev : queues[i]->next;
+	return list_entry(n, struct h2s, ready);
 }
 
-/* Lets the stream whose turn it is send its share. Returns false when none can. */
+/*
+ * Lets the stream whose turn it is send its share. Incremental ones share frame by frame; others go on
+ * until they are through, or have nothing to send (RFC 9218 section 10). Returns false when none can send.
+ */
 static bool send_one(struct h2c *c)
 {
-	struct h2s *st = pick(c);
+	bool out_of_turn;
+	struct h2s *st = pick(c, &out_of_turn);
 	size_t share, sent = 0;
 
 	if (!st)
@@ -197,31 +209,23 @@ static bool send_one(struct h2c *c)
 	if (st->interim || st->final)
 		put_heads(st);
 	share = st->priority.incremental ? H2_MIN_MAX_FRAME_BYTES : QUANTUM_BYTES;
-	while (sent < share && buf_len(&c->out) < QUEUE_BYTES && h2_can_send(st)) {
-		size_t n = put_data(st, share - sent);
-
-		sent += n;
-		if (!n)
-			break;
-	}
-	if (sent)
-		h2s_set_write_wait(st, false);
-	h2s_schedule(st);
+	while (sent < share && buf_len(&c->out) < QUEUE_BYTES && can_send(st))
+		sent += put_data(st, share - sent);
+	if (!st->local_ended)
+		enqueue(st, !out_of_turn && !st->priority.incremental);
 	return true;
 }
 
 /* ---- writing ---- */
 
-/* Returns false when the connection has ended. */
-static bool write_out(struct h2c *c, bool *blocked)
+bool h2_write_out(struct h2c *c)
 {
 	struct iovec iov[16];
 	int n = buf_peek(&c->out, SIZE_MAX, iov, ARRAY_SIZE(iov));
 	ssize_t r = stream_writev(c->s, iov, n);
 
-	*blocked = r == -ERR_AGAIN;
 	if (r < 0 && r != -ERR_AGAIN) {
-		h2c_close(c, (enum err)-r);
+		h2c_close(c, (enum err) - r);
 		return false;
 	}
 	if (r > 0) {
@@ -238,32 +242,29 @@ static void want_what_can_go_on(struct h2c *c)
 	if (buf_len(&c->out)) {
 		want |= STREAM_OUT;
 		if (!c->write_due_ms)
-			c->write_due_ms = loop_now_ms() + c->host->ops->timeouts(c->host)->write_ms;
-	} else {
+			c->write_due_ms = h2_in_ms(h2_timeouts(c)->write_ms);
+	} else if (!c->is_shut) {
 		c->write_due_ms = 0;
 	}
-	if (!h2_is_clogged(c) && !c->input_ended)
+	if (!h2_is_clogged(c))
 		want |= STREAM_IN;
-	stream_want(c->s, c->input_ended ? want & ~(unsigned)STREAM_HUP : want);
+	stream_want(c->s, want);
 }
 
 void h2_flush(struct work *w)
 {
 	struct h2c *c = container_of(w, struct h2c, flush);
 	size_t written = 0;
-	bool blocked = false;
 
-	if (c->state == H2C_CLOSED)
-		return;
-	while (!blocked && written < TURN_BYTES) {
+	while (written < TURN_BYTES) {
 		size_t before;
 
 		while (buf_len(&c->out) < QUEUE_BYTES && send_one(c))
 			;
 		before = buf_len(&c->out);
-		if (!before)
+		if (!before || !(c->s->can & STREAM_OUT))
 			break;
-		if (!write_out(c, &blocked))
+		if (!h2_write_out(c))
 			return;
 		written += before - buf_len(&c->out);
 	}

@@ -77,7 +77,7 @@ static void page_abort(struct end *e, enum err why)
 	(void)why;
 }
 
-static const struct end_ops page_ops = { "page", page_head, ignore, ignore, page_abort };
+static const struct end_ops page_ops = {"page", page_head, ignore, ignore, page_abort};
 
 static void route_abort(struct end *e, enum err why)
 {
@@ -88,8 +88,8 @@ static void route_abort(struct end *e, enum err why)
 	x_attach(e->x, page);
 }
 
-static const struct end_ops router_ops = { "router", route_head, ignore, ignore, route_abort };
-static const struct x_router router = { .ops = &router_ops };
+static const struct end_ops router_ops = {"router", route_head, ignore, ignore, route_abort};
+static const struct x_router router = {.ops = &router_ops};
 
 void client_send(const void *p, size_t n)
 {
@@ -162,8 +162,8 @@ void client_get(uint32_t stream, const char *path)
 
 void client_window_update(uint32_t stream, uint32_t increment)
 {
-	uint8_t p[4] = { (uint8_t)(increment >> 24), (uint8_t)(increment >> 16), (uint8_t)(increment >> 8),
-			 (uint8_t)increment };
+	uint8_t p[4] = {(uint8_t)(increment >> 24), (uint8_t)(increment >> 16), (uint8_t)(increment >> 8),
+			(uint8_t)increment};
 
 	client_frame(H2_WINDOW_UPDATE, 0, stream, p, sizeof p);
 }
@@ -210,8 +210,7 @@ static size_t word(size_t len, const struct h2_frame *f, const uint8_t *p)
 	case H2_GOAWAY:
 		return (size_t)snprintf(out, cap, "GOAWAY:%u:%s ", h2_get32(p),
 					h2_code_name(h2_get32(p + 4)));
-	case H2_WINDOW_UPDATE:
-		return (size_t)snprintf(out, cap, "UPDATE:%u:%u ", f->stream, h2_get32(p));
+	case H2_WINDOW_UPDATE: return (size_t)snprintf(out, cap, "UPDATE:%u:%u ", f->stream, h2_get32(p));
 	case H2_SETTINGS:
 	case H2_PING:
 		return (size_t)snprintf(out, cap, "%s%s ", h2_type_name(f->type),
@@ -250,35 +249,70 @@ static size_t take_words(size_t len)
 	return len;
 }
 
-const char *client_words(void)
+/* One turn, waiting so long at most; appends what came to the words. Returns false when nothing did. */
+static bool turn(int wait_ms, size_t *len)
 {
-	size_t len = 0;
-	int quiet = 0;
-	bool was_eof = client.eof;
+	bool was_eof = client.eof, moved;
 
-	client.words[0] = '\0';
-	while (quiet < 3) {
-		loop_turn(0);
-		if (read_some())
-			quiet = 0;
-		else
-			quiet++;
-		len = take_words(len);
-	}
+	loop_turn(wait_ms);
+	moved = read_some();
+	*len = take_words(*len);
 	if (client.eof && !was_eof)
-		len += (size_t)snprintf(client.words + len, sizeof client.words - len, "CLOSED ");
+		*len += (size_t)snprintf(client.words + *len, sizeof client.words - *len, "CLOSED ");
+	return moved;
+}
+
+static const char *end_words(size_t len)
+{
 	if (len)
 		client.words[len - 1] = '\0';
 	return client.words;
+}
+
+const char *client_words(void)
+{
+	size_t len = 0;
+
+	client.words[0] = '\0';
+	for (int quiet = 0; quiet < 3; quiet++)
+		if (turn(0, &len))
+			quiet = -1;
+	return end_words(len);
+}
+
+const char *client_words_of_a_turn(void)
+{
+	size_t len = 0;
+
+	client.words[0] = '\0';
+	turn(0, &len);
+	return end_words(len);
+}
+
+const char *client_words_until(const char *what)
+{
+	size_t len = 0;
+
+	client.words[0] = '\0';
+	for (uint64_t end_ms = loop_now_ms() + 5000; !strstr(client.words, what);) {
+		if (loop_now_ms() >= end_ms)
+			fail_msg("%s did not come, but: %s", what, client.words);
+		turn(20, &len);
+	}
+	return end_words(len);
+}
+
+void client_init(void)
+{
+	memset(&client, 0, sizeof client);
+	client.limits = limits_default;
+	client.timeouts = timeouts_default;
 }
 
 void client_open(bool raw)
 {
 	int fd[2];
 
-	memset(&client, 0, sizeof client);
-	client.limits = limits_default;
-	client.timeouts = timeouts_default;
 	client.host.ops = &host_ops;
 	test_loop_open();
 	x_set_router(&router);
@@ -307,4 +341,50 @@ void client_close(void)
 	}
 	hpack_decoder_fini(&client.decoder);
 	test_loop_close();
+}
+
+void client_put(struct end *e, size_t bytes)
+{
+	static const char zeros[1 << 20];
+
+	x_put(e, zeros, bytes);
+}
+
+void client_begin(unsigned up, size_t bytes)
+{
+	struct end *e = &client.ups[up].e;
+
+	x_head(e, test_response(e->x, 200));
+	if (bytes)
+		client_put(e, bytes);
+}
+
+void client_answer(unsigned up, size_t bytes)
+{
+	client_begin(up, bytes);
+	x_end(&client.ups[up].e);
+	x_leave(&client.ups[up].e);
+}
+
+int client_setup(void **state)
+{
+	(void)state;
+	client_init();
+	client_open(false);
+	return 0;
+}
+
+int client_setup_raw(void **state)
+{
+	(void)state;
+	client_init();
+	client_open(true);
+	return 0;
+}
+
+int client_teardown(void **state)
+{
+	(void)state;
+	client_close();
+	return 0;
 }

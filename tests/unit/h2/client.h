@@ -32,6 +32,8 @@ struct client {
 };
 extern struct client client;
 
+/* Everything at its defaults; then the test may set limits, timeouts and host before it opens. */
+void client_init(void);
 /*
  * Opens loop, connection and client; sends preface and SETTINGS unless raw. The first words (SETTINGS
  * ...) are dropped then.
@@ -52,5 +54,25 @@ void client_get(uint32_t stream, const char *path);
 void client_window_update(uint32_t stream, uint32_t increment);
 /* Takes turns until nothing moves, and returns the words since the last call. */
 const char *client_words(void);
+/* Takes one turn, and returns the words since the last call. */
+const char *client_words_of_a_turn(void);
+/* Takes turns until these words came, at most a few seconds; returns all words since the last call. */
+const char *client_words_until(const char *what);
+/* The up end of request `up`: an answer with so many bytes, to its end; the same without the end; bytes. */
+void client_answer(unsigned up, size_t bytes);
+void client_begin(unsigned up, size_t bytes);
+void client_put(struct end *e, size_t bytes);
 /* A field block of literals into out; returns its length. */
 size_t client_block(const char *fields, uint8_t *out, size_t cap);
+
+#define GET ":method: GET\n:scheme: http\n:authority: test\n:path: /\n"
+#define POST ":method: POST\n:scheme: http\n:authority: test\n:path: /\n"
+#define CONNECT                                                                                 \
+	":method: CONNECT\n:protocol: websocket\n:scheme: http\n:authority: test\n:path: /ws\n"
+
+/* For cmocka: with the connection open; with nothing sent yet. */
+int client_setup(void **state);
+int client_setup_raw(void **state);
+int client_teardown(void **state);
+#define CLIENT_TEST(name) cmocka_unit_test_setup_teardown(name, client_setup, client_teardown)
+#define CLIENT_TEST_RAW(name) cmocka_unit_test_setup_teardown(name, client_setup_raw, client_teardown)

@@ -39,8 +39,8 @@ static struct result decode(struct hpack_decoder *d, const void *block, size_t n
 	arena_init(&a);
 	into->len = into->lines = 0;
 	into->text[0] = '\0';
-	r.ok = hpack_decode(d, (const uint8_t *)guard_tail(&g, block, n), n, &a, list_bytes,
-			   collect, into, &r.error, &r.too_large);
+	r.ok = hpack_decode(d, (const uint8_t *)guard_tail(&g, block, n), n, &a, list_bytes, collect, into,
+			    &r.error, &r.too_large);
 	r.held_bytes = a.held_bytes;
 	arena_fini(&a);
 	guard_close(&g);
@@ -52,7 +52,7 @@ static size_t unhex(const char *hex, uint8_t *out)
 	size_t n = 0;
 
 	for (; *hex; hex++) {
-		char digits[3] = { hex[0], hex[1], 0 };
+		char digits[3] = {hex[0], hex[1], 0};
 
 		if (*hex == ' ')
 			continue;
@@ -66,7 +66,7 @@ static size_t unhex(const char *hex, uint8_t *out)
 static void check_sequence(const char *const *hex, const char *const *expected, size_t n, uint32_t table)
 {
 	struct hpack_decoder d;
-	struct lines got = { .len = 0 };
+	struct lines got = {.len = 0};
 
 	hpack_decoder_init(&d, table);
 	for (size_t i = 0; i < n; i++) {
@@ -141,27 +141,27 @@ static void test_broken_blocks(void **state)
 	static const struct {
 		const char *hex, *why;
 	} rows[] = {
-		{ "80", "index 0 (section 6.1)" },
-		{ "be", "index beyond the tables (section 2.3.3)" },
-		{ "ff", "integer without its end (section 5.1)" },
-		{ "ffffffffffffffffffff", "integer without end" },
-		{ "ff8080808010", "integer over 32 bits" },
-		{ "7f", "name index without its end" },
-		{ "40", "literal without a name" },
-		{ "4003 6162", "name shorter than told (section 5.2)" },
-		{ "4001 61", "literal without a value" },
-		{ "4001 6105 6162", "value shorter than told" },
-		{ "4082 ffff 00", "Huffman string with EOS padding over 7 bits (section 5.2)" },
-		{ "4084 ffff ffff 00", "EOS inside a Huffman string (section 5.2)" },
-		{ "4081 1e 00", "Huffman padding that is not ones (section 5.2)" },
-		{ "3fe21f", "size update over what we allow (section 4.2)" },
-		{ "8220", "size update behind a field (section 4.2)" },
+		{"80", "index 0 (section 6.1)"},
+		{"be", "index beyond the tables (section 2.3.3)"},
+		{"ff", "integer without its end (section 5.1)"},
+		{"ffffffffffffffffffff", "integer without end"},
+		{"ff8080808010", "integer over 32 bits"},
+		{"7f", "name index without its end"},
+		{"40", "literal without a name"},
+		{"4003 6162", "name shorter than told (section 5.2)"},
+		{"4001 61", "literal without a value"},
+		{"4001 6105 6162", "value shorter than told"},
+		{"4082 ffff 00", "Huffman string with EOS padding over 7 bits (section 5.2)"},
+		{"4084 ffff ffff 00", "EOS inside a Huffman string (section 5.2)"},
+		{"4081 1e 00", "Huffman padding that is not ones (section 5.2)"},
+		{"3fe21f", "size update over what we allow (section 4.2)"},
+		{"8220", "size update behind a field (section 4.2)"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct hpack_decoder d;
-		struct lines got = { .len = 0 };
+		struct lines got = {.len = 0};
 		uint8_t block[64];
 
 		hpack_decoder_init(&d, 4096);
@@ -176,7 +176,7 @@ static void test_bomb_is_bounded(void **state)
 {
 	static uint8_t block[16384];
 	struct hpack_decoder d;
-	struct lines got = { .len = 0 };
+	struct lines got = {.len = 0};
 	struct result r;
 	size_t n = 0;
 
@@ -197,7 +197,7 @@ static void test_bomb_is_bounded(void **state)
 	assert_int_equal(got.lines, 2);
 	assert_true(r.held_bytes < 64 * 1024);
 	/* in step: the entry is there */
-	r = decode(&d, (const uint8_t[]){ 0xbe }, 1, 8192, &got);
+	r = decode(&d, (const uint8_t[]){0xbe}, 1, 8192, &got);
 	assert_true(r.ok && !r.too_large);
 	assert_int_equal(got.lines, 1);
 	hpack_decoder_fini(&d);
@@ -206,7 +206,7 @@ static void test_bomb_is_bounded(void **state)
 static void test_refused_line_keeps_the_table_in_step(void **state)
 {
 	struct hpack_decoder d;
-	struct lines got = { .fail_at = 1 };
+	struct lines got = {.fail_at = 1};
 	uint8_t block[64];
 	struct result r;
 
@@ -233,8 +233,10 @@ static uint32_t rnd(uint32_t n)
 	return (seed >> 8) % n;
 }
 
-static const char *const names[] = { "content-type", "x-app", "server", "date", "etag", "set-cookie", "vary",
-				     "x-a-rather-long-name-of-a-field", "cache-control", "location" };
+static const char *const names[] = {
+	"content-type",	 "x-app",      "server", "date",
+	"etag",		 "set-cookie", "vary",	 "x-a-rather-long-name-of-a-field",
+	"cache-control", "location"};
 
 static struct str random_value(struct arena *a)
 {
@@ -255,7 +257,7 @@ static struct head *random_head(struct arena *a)
 	unsigned n = rnd(12);
 
 	h->status = (uint16_t)(rnd(4) ? 200 : 200 + rnd(300));
-	while (n--)  {
+	while (n--) {
 		struct str name = str_from_c(names[rnd(ARRAY_SIZE(names))]);
 		struct field *f = head_add(a, h, name, random_value(a));
 
@@ -333,7 +335,7 @@ static void test_decoder_against_libnghttp2(void **state)
 {
 	struct hpack_decoder d;
 	nghttp2_hd_deflater *deflater;
-	struct lines got = { .len = 0 };
+	struct lines got = {.len = 0};
 
 	(void)state;
 	seed = 2;
@@ -353,11 +355,11 @@ static void test_decoder_against_libnghttp2(void **state)
 		arena_init(&a);
 		h = random_head(&a);
 		expected[0] = '\0';
-		head_for_each(f, h) {
-			nv[n++] = (nghttp2_nv){ (uint8_t *)(uintptr_t)f->name.p,
-						(uint8_t *)(uintptr_t)f->value.p,
-						f->name.n, f->value.n,
-						rnd(10) ? 0 : NGHTTP2_NV_FLAG_NO_INDEX };
+		head_for_each(f, h)
+		{
+			nv[n++] = (nghttp2_nv){(uint8_t *)(uintptr_t)f->name.p,
+					       (uint8_t *)(uintptr_t)f->value.p, f->name.n, f->value.n,
+					       rnd(10) ? 0 : NGHTTP2_NV_FLAG_NO_INDEX};
 			len += (size_t)snprintf(expected + len, sizeof expected - len, "%.*s: %.*s\n",
 						STR_ARG(f->name), STR_ARG(f->value));
 		}
@@ -404,7 +406,7 @@ static void test_huffman_round_trip(void **state)
 	for (int i = 0; i < 20000; i++) {
 		char text[200], back[400];
 		uint8_t code[1024];
-		struct str s = { text, rnd(sizeof text) };
+		struct str s = {text, rnd(sizeof text)};
 		size_t n;
 
 		for (size_t k = 0; k < s.n; k++)
