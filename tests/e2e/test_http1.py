@@ -133,8 +133,8 @@ def test_options_with_max_forwards_0_is_answered_here(client, recorded):
 
 def test_hop_by_hop_fields_of_an_answer_go_no_further():
     answer = (b"HTTP/1.1 200 OK\r\nA: 1\r\nConnection: x-drop, Content-Length,, keep-alive\r\nX-Drop: 1\r\n"
-              b"Keep-Alive: 5\r\nTE: x\r\nUpgrade: h2c\r\nProxy-Connection: x\r\nContent-Length: 2\r\nB: 2\r\n"
-              b"Date: now\r\n\r\nok")
+              b"Keep-Alive: 5\r\nTE: x\r\nUpgrade: h2c\r\nProxy-Connection: x\r\nContent-Length: 2\r\n"
+              b"B: 2\r\nDate: now\r\n\r\nok")
     with ScriptedUpstream(answering(answer)) as up, Gate(plain(up.origin)) as gate:
         with gate.client(tls=False) as c:
             want = [("A", "1"), ("Content-Length", "2"), ("B", "2"), ("Date", "now")]
