@@ -102,7 +102,7 @@ static size_t take_head(struct h1s *c, const char *p, size_t n)
 	ssize_t used = h1_parse(&rq->parser, p, n);
 
 	if (used < 0) {
-		h1s_refuse(c, (enum err) - used);
+		h1s_refuse(c, (enum err)(-used));
 		return n;
 	}
 	if (rq->parser.done) {
@@ -175,7 +175,7 @@ static size_t take_body(struct h1s *c, const char *p, size_t n)
 		ssize_t used = h1_body_decode(&rq->body, p + at, offer, &run);
 
 		if (used < 0) {
-			h1s_refuse(c, (enum err) - used);
+			h1s_refuse(c, (enum err)(-used));
 			return n;
 		}
 		if (used == 0)
@@ -208,7 +208,7 @@ static void input_ended(struct h1s *c, ssize_t r)
 	if (r == -ERR_AGAIN)
 		return;
 	if (r < 0 || c->state == H1S_IDLE || c->state == H1S_LINGER) {
-		h1s_close(c, c->state == H1S_IDLE || c->state == H1S_LINGER ? ERR_OK : (enum err) - r);
+		h1s_close(c, c->state == H1S_IDLE || c->state == H1S_LINGER ? ERR_OK : (enum err)(-r));
 	} else if (c->state == H1S_HEAD) {
 		h1s_close(c, ERR_EOF);
 	} else if (c->state == H1S_OPEN) { /* RFC 9112 section 8: never completed upstream */

@@ -65,7 +65,7 @@ static size_t write_once(struct h1s *c)
 	r = stream_writev(c->s, iov, n);
 	if (r < 0) {
 		if (r != -ERR_AGAIN)
-			h1s_close(c, (enum err) - r);
+			h1s_close(c, (enum err)(-r));
 		return 0;
 	}
 	x_take(&c->end, h1_out_sent(&c->out, (size_t)r));
