@@ -210,11 +210,11 @@ static UNUSED int rig_pieces(uint64_t at, size_t n, struct iovec *v, int cap)
 	n = MIN(n, sizeof rig_out);
 	for (size_t i = 0; i < n; i++)
 		rig_out[i] = rig_pattern(at + i);
-	while (off < n && k < cap) {
+	for (; off < n && k < cap; k++) {
 		size_t len = MIN(sizes[(size_t)k % ARRAY_SIZE(sizes)], n - off);
 
-		v[k++] = (struct iovec){ rig_out + off, k == cap - 1 ? n - off : len };
-		off += v[k - 1].iov_len;
+		v[k] = (struct iovec){ rig_out + off, k == cap - 1 ? n - off : len };
+		off += v[k].iov_len;
 	}
 	return k;
 }

@@ -423,7 +423,7 @@ static void plain_http_a_byte_at_a_time(void **state)
 	rig_open_raw(&r, l);
 	for (size_t i = 0; i < 5; i++) {
 		assert_int_equal(r.server.done, 0);
-		put_bytes(&r, "GET / HTTP" + i, 1);
+		put_bytes(&r, &"GET / HTTP"[i], 1);
 		loop_turn(0);
 	}
 	rig_until(&r, r.server.done);
