@@ -223,6 +223,7 @@ void x_abort(struct end *e, enum err why)
 	} else {
 		drop(x, X_UP);
 		tell_abort(x, X_DOWN, why);
+		finish_if_over(x); /* the down end may have left in order */
 	}
 }
 

@@ -432,6 +432,26 @@ static void test_down_leaves_in_order_and_up_takes_the_rest(void **state)
 	x_leave(&up.e);
 }
 
+/* The exchange is over then, though there is nobody left to be told of the abort. */
+static void test_down_leaves_in_order_and_up_fails(void **state)
+{
+	(void)state;
+	up.hold = true;
+	request("GET");
+	x_end(&down.e);
+	loop_turn(0);
+	x_open_tunnel(&up.e);
+	x_head(&up.e, test_response(x, 101));
+	x_end(&up.e);
+	put(&down.e, 9);
+	x_end(&down.e);
+	loop_turn(0);
+	x_leave(&down.e);
+	loop_turn(0);
+	x_abort(&up.e, ERR_UP_RESET);
+	assert_int_equal(x_count(), 0);
+}
+
 static void test_spent_budget_is_backpressure(void **state)
 {
 	struct buf hog;
@@ -482,6 +502,7 @@ int main(void)
 		TEST(test_two_step_death),
 		TEST(test_down_leaves_first),
 		TEST(test_down_leaves_in_order_and_up_takes_the_rest),
+		TEST(test_down_leaves_in_order_and_up_fails),
 		TEST(test_spent_budget_is_backpressure),
 	};
 
