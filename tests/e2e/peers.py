@@ -227,8 +227,11 @@ class WebSocket:
         return first & 15, bool(first & 128), self.wire.read(n)
 
     def echo(self, payload, opcode=BINARY):
-        self.send(payload, opcode)
+        # both at once: a peer that echoes as it reads may not read on before it is read from
+        sender = threading.Thread(target=self.send, args=(payload, opcode))
+        sender.start()
         assert self.receive() == (opcode, True, payload)
+        sender.join()
 
     def close(self, code=1000):
         self.send(struct.pack(">H", code), self.CLOSE)
