@@ -87,6 +87,7 @@ struct x_facts {
 	int64_t wall_s;       /* when the request head was complete */
 	uint64_t begin_us;    /* loop_clock_us then */
 	uint64_t connect_us, first_byte_us; /* after begin_us; 0: never */
+	uint64_t queue_us;    /* spent waiting for a connection that may be had */
 	uint64_t request_bytes, response_bytes; /* body bytes told by and to the client */
 };
 

@@ -35,6 +35,7 @@ struct page {
 	uint64_t secret;
 	struct column column[COUNT_COLUMNS];
 	struct addresses addresses[COUNT_COLUMNS];
+	struct outage_names names;
 };
 
 struct count {
@@ -245,4 +246,9 @@ void count_address_sub(struct count *c, uint64_t hash)
 uint64_t count_secret(const struct count *c)
 {
 	return c->page->secret;
+}
+
+struct outage_names *count_names(struct count *c)
+{
+	return &c->page->names;
 }

@@ -1,5 +1,6 @@
 /*
- * count.h - counters that all workers share, for limits that hold for the machine.
+ * count.h - what all workers share: counters, for limits that hold for the machine, and which upstreams have
+ * ever answered.
  *
  * One sealed memory file; a column for each worker, which only that worker writes and the parent clears
  * when it dies, so that no crash leaves a connection counted. Knows numbers, not sockets. Called by the
@@ -7,7 +8,7 @@
  */
 #pragma once
 
-#include "core/base.h"
+#include "core/outage.h"
 
 struct count;
 
@@ -60,3 +61,5 @@ unsigned count_address_add(struct count *c, uint64_t hash);
 void count_address_sub(struct count *c, uint64_t hash);
 /* A random number, the same in all workers: so that nobody can choose addresses that collide. */
 uint64_t count_secret(const struct count *c);
+/* Borrowed until count_free. */
+struct outage_names *count_names(struct count *c);

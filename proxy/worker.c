@@ -122,9 +122,11 @@ bool worker_on_hello(struct msg_channel *c, struct msg_in *m)
 	snprintf(role, sizeof role, "worker %u", hello->index);
 	log_open(STDERR_FILENO, (enum log_level)hello->log_level, role);
 	w->count = count_open(m->fd, hello->column);
-	if (w->count)
-		accept_init(&w->accept, w->count);
-	return w->count != NULL;
+	if (!w->count)
+		return false;
+	accept_init(&w->accept, w->count);
+	up_share(count_names(w->count));
+	return true;
 }
 
 bool worker_on_listener(struct msg_channel *c, struct msg_in *m)

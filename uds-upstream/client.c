@@ -16,7 +16,7 @@ static const unsigned transitions[] = {
 	[UP_IDLE] = MAY(ATTACHED) | MAY(CLOSED),
 	[UP_ATTACHED] = MAY(WAITING) | MAY(DIALLING) | MAY(ASKED) | MAY(CLOSED),
 	[UP_WAITING] = MAY(DIALLING) | MAY(ASKED) | MAY(CLOSED),
-	[UP_DIALLING] = MAY(ASKED) | MAY(CLOSED),
+	[UP_DIALLING] = MAY(WAITING) | MAY(ASKED) | MAY(CLOSED),
 	[UP_ASKED] = MAY(ANSWERING) | MAY(TUNNEL) | MAY(CLOSED),
 	[UP_ANSWERING] = MAY(IDLE) | MAY(CLOSED),
 	[UP_TUNNEL] = MAY(CLOSED),
@@ -69,6 +69,7 @@ void up_conn_close(struct up_conn *c)
 
 	BUG_ON(c->end.x);
 	up_pool_forget(c);
+	up_queue_forget(c);
 	up_conn_enter(c, UP_CLOSED);
 	dial_cancel(&c->dial);
 	drop_stream(c);
@@ -145,7 +146,9 @@ static void on_timer(struct timer *timer)
 	struct up_conn *c = container_of(timer, struct up_conn, timer);
 
 	switch (c->state) {
-	case UP_WAITING: up_conn_fail(c, ERR_UP_BUSY); return;
+	case UP_WAITING:
+		up_conn_fail(c, outage_is_on(&c->target->outage) ? c->target->outage.why : ERR_UP_BUSY);
+		return;
 	case UP_ASKED:
 		if (c->awaits_continue)
 			tell_continue(c);
@@ -285,7 +288,8 @@ static void note_try(struct up_conn *c, bool reused)
 {
 	struct x_facts *facts = &c->end.x->facts;
 
-	facts->tries++;
+	facts->tries += !c->is_tried;
+	c->is_tried = true;
 	facts->upstream_reused = reused;
 	facts->sent = facts->answered = false;
 	c->reused = reused;
@@ -350,12 +354,18 @@ static void connected(struct up_conn *c)
 
 	c->stream = c->dial.stream;
 	facts->connect_us = loop_clock_us() - facts->begin_us;
+	up_queue_connected(c);
 	begin(c);
 }
 
 static void not_connected(struct up_conn *c, enum err why)
 {
-	log_info("%s: %s (%s)", c->target->name, err_text(why), strerror(c->dial.sys_errno));
+	const char *detail = strerror(c->dial.sys_errno);
+
+	up_pool_uncount(c);
+	if (up_queue_failed(c, why, why == ERR_UP_UNREACHABLE ? detail : NULL))
+		return;
+	log_info("%s: %s (%s)", c->target->name, err_text(why), detail);
 	give_up(c, why);
 }
 
@@ -376,7 +386,7 @@ static void dial(struct up_conn *c)
 	up_conn_enter(c, UP_DIALLING);
 	note_try(c, false);
 	up_pool_count(c);
-	e = dial_start(&c->dial, &c->target->address, c->end.x->timeouts->upstream_connect_ms, dialled);
+	e = dial_start(&c->dial, &c->target->address, up_queue_note_dial(c), dialled);
 	if (e == ERR_OK)
 		connected(c);
 	else if (e != ERR_AGAIN)
@@ -385,18 +395,15 @@ static void dial(struct up_conn *c)
 
 void up_conn_connect(struct up_conn *c, bool in_turn)
 {
-	struct up_target *t = c->target;
-	bool again = c->end.x->facts.tries > 0; /* not on yet another connection that may be stale */
+	bool is_next = in_turn || up_queue_is_passed(c->target);
 
-	if (!c->stream && !in_turn && !list_empty(&t->waiting)) {
-		up_pool_wait(c);
-	} else if (!again && find_kept(c)) {
+	if ((c->stream || is_next) && !c->wants_new && find_kept(c)) {
 		note_try(c, true);
 		begin(c);
-	} else if (up_pool_admits(t, again)) {
+	} else if (is_next && up_pool_admits(c->target, c->wants_new)) {
 		dial(c);
 	} else {
-		up_pool_wait(c);
+		up_queue_put(c);
 	}
 }
 
@@ -471,13 +478,17 @@ static const struct end_ops up_end_ops = { "upstream", up_head, up_data, up_room
 
 void up_open(struct exchange *x, struct up_target *t)
 {
+	bool again = x->facts.tries > 0;
 	struct up_conn *c = NULL;
 
 	x->facts.upstream = t->name;
-	if (x->facts.tries == 0 && list_empty(&t->waiting))
+	x->facts.error = ERR_OK; /* a failure that is made good is none */
+	if (!again && list_empty(&t->waiting))
 		c = up_pool_take(t);
 	if (!c)
 		c = up_conn_new(t);
+	c->is_held = c->is_tried = false;
+	c->wants_new = again; /* not on yet another connection that may be stale */
 	x_attach(x, &c->end);
 }
 

@@ -1,5 +1,5 @@
 /*
- * pool.c - this worker's targets: which connections are kept, who gets one, who waits.
+ * pool.c - this worker's targets: which connections are kept, and who gets one.
  *
  * Kept connections are used last in, first out, and go when they have not been used for upstream-keepalive.
  * So a target keeps as many as were in use at once within that time, and no more: when the oldest of n idle
@@ -12,6 +12,7 @@
 static struct {
 	struct list targets;
 	size_t open; /* of all targets */
+	struct outage_names *names;
 } here = { .targets = { &here.targets, &here.targets } };
 
 size_t up_count(void)
@@ -19,10 +20,14 @@ size_t up_count(void)
 	return here.open;
 }
 
+void up_share(struct outage_names *names)
+{
+	here.names = names;
+}
+
 /* ---- targets ---- */
 
 static void expire(struct timer *timer);
-static void serve(struct work *w);
 
 static struct up_target *find(struct str name)
 {
@@ -43,7 +48,9 @@ static struct up_target *target_new(struct str name)
 	list_init(&t->idle);
 	list_init(&t->waiting);
 	timer_init(&t->expiry, expire);
-	work_init(&t->serve, serve);
+	timer_init(&t->tick, up_queue_tick);
+	work_init(&t->serve, up_queue_serve);
+	outage_init(&t->outage, t->name, here.names);
 	list_push(&here.targets, &t->node);
 	return t;
 }
@@ -60,6 +67,7 @@ void up_target_free_if_unused(struct up_target *t)
 	BUG_ON(t->nopen || t->nidle);
 	list_del(&t->node);
 	timer_stop(&t->expiry);
+	timer_stop(&t->tick);
 	work_cancel(&t->serve);
 	loop_bury(&t->grave, bury_target);
 }
@@ -132,12 +140,6 @@ static void expire(struct timer *timer)
 	}
 }
 
-static void serve_later(struct up_target *t)
-{
-	if (!list_empty(&t->waiting))
-		loop_post(&t->serve);
-}
-
 struct up_conn *up_pool_take(struct up_target *t)
 {
 	struct up_conn *c;
@@ -165,17 +167,18 @@ void up_pool_keep(struct up_conn *c)
 	if (!timer_is_set(&t->expiry))
 		timer_set(&t->expiry, t->limits.keepalive_ms);
 	keep_at_most(t, t->limits.idle_connections);
-	serve_later(t);
+	up_queue_serve_later(t);
 }
 
 void up_pool_forget(struct up_conn *c)
 {
+	if (c->state != UP_IDLE)
+		return;
 	list_del(&c->node);
-	if (c->state == UP_IDLE)
-		c->target->nidle--;
+	c->target->nidle--;
 }
 
-/* ---- the bound, and those who wait ---- */
+/* ---- the bound ---- */
 
 bool up_pool_admits(struct up_target *t, bool instead_of_idle)
 {
@@ -201,21 +204,5 @@ void up_pool_uncount(struct up_conn *c)
 	c->counted = false;
 	c->target->nopen--;
 	here.open--;
-	serve_later(c->target);
-}
-
-void up_pool_wait(struct up_conn *c)
-{
-	up_conn_enter(c, UP_WAITING);
-	list_push(&c->target->waiting, &c->node);
-	up_conn_arm(c);
-}
-
-/* In order of arrival, for as long as there is a connection for the next one. */
-static void serve(struct work *w)
-{
-	struct up_target *t = container_of(w, struct up_target, serve);
-
-	while (!list_empty(&t->waiting) && (t->nidle > 0 || up_pool_admits(t, false)))
-		up_conn_connect(list_entry(list_pop(&t->waiting), struct up_conn, node), true);
+	up_queue_serve_later(c->target);
 }

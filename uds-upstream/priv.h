@@ -1,7 +1,8 @@
 /*
  * priv.h - what the files of uds-upstream/ share: a target, and a connection to it.
  *
- * pool.c:      targets; which connections are kept, who gets one, who waits
+ * pool.c:      targets; which connections are kept, who gets one
+ * queue.c:     who waits for one; while the target is down, too
  * client.c:    a connection's life: verbs, dialling, sending, time, its end
  * answer.c:    reading what comes back
  * websocket.c: the key and its digest
@@ -25,6 +26,10 @@ enum {
 	UP_READ_BYTES = 64 * 1024,
 	/* Pieces of a pipe in one system call. */
 	UP_PIECES = 16,
+	/* How often a target that is down is tried for those who wait, and how they are let through. */
+	UP_TICK_MS = 25,
+	/* As many in a tick need no counting any more. */
+	UP_RAMP_MAX = 1024,
 };
 
 struct up_target {
@@ -35,12 +40,18 @@ struct up_target {
 	struct addr address;
 	struct up_limits limits;
 	struct list idle;    /* kept connections, the one used last in front */
-	struct list waiting; /* requests for which there is none, the oldest in front */
+	struct list waiting; /* requests for which there is none, in order of arrival */
 	size_t nidle;
 	size_t nopen;        /* connections that are open or being dialled: what limits.connections bounds */
 	size_t nconns;       /* struct up_conn of this target, those without a connection included */
 	struct timer expiry; /* of the oldest idle one */
-	struct work serve;
+	struct work serve;   /* who waits */
+	struct outage outage;
+	bool is_gated;       /* only so many of those who wait may dial: */
+	uint64_t passes;     /* until the next tick */
+	uint64_t ramp;       /* in a tick, after an outage */
+	struct timer tick;
+	struct up_conn *probe; /* dials, and nobody else does, while the target is down; NULL: nobody */
 	struct grave grave;
 	char name[];
 };
@@ -70,6 +81,9 @@ struct up_conn {
 	enum up_state state;   /* changed by up_conn_enter alone */
 	bool counted;          /* in target->nopen */
 	bool reused;           /* the stream has carried a request before this one */
+	bool wants_new;        /* no kept stream: the last try was lost on one */
+	bool is_held;          /* has waited in an outage */
+	bool is_tried;         /* dialling again is not another try */
 	bool written;          /* bytes of this request were accepted */
 	bool body_told;        /* body_up's END was told, and the trailers before it */
 	bool deaf;             /* a write failed: nothing more is sent, but an answer may still come */
@@ -77,7 +91,7 @@ struct up_conn {
 	bool shut;             /* tunnel: our direction was ended */
 	bool read_ended;       /* tunnel: the upstream's direction was */
 	uint64_t interims;     /* heads before the final one */
-	uint64_t idle_since_ms;
+	uint64_t idle_since_ms, waits_since_us;
 	struct head *request;  /* as it is written */
 	struct head *trailers; /* of the request */
 	struct h1_out out;
@@ -97,17 +111,35 @@ struct up_conn {
 struct up_conn *up_pool_take(struct up_target *t) MUST_USE;
 /* c has done its work and its stream is fit for another request: keeps it if the target may. */
 void up_pool_keep(struct up_conn *c);
-/* For up_conn_close: c leaves the pool or the queue. */
+/* For up_conn_close: c leaves the pool. */
 void up_pool_forget(struct up_conn *c);
 /* True when one more may be opened; a new connection that must be had may cost the oldest idle one. */
 bool up_pool_admits(struct up_target *t, bool instead_of_idle) MUST_USE;
-/* c's request waits its turn. up_conn_connect is called then. */
-void up_pool_wait(struct up_conn *c);
 /* c counts, or no longer counts, among the target's open connections. */
 void up_pool_count(struct up_conn *c);
 void up_pool_uncount(struct up_conn *c);
 /* The target's memory goes when nobody holds or uses it. */
 void up_target_free_if_unused(struct up_target *t);
+
+/* ---- queue.c ---- */
+
+/* c's request waits its turn. up_conn_connect is called then. */
+void up_queue_put(struct up_conn *c);
+/* Nobody waits whom a new request would overtake. */
+bool up_queue_is_passed(const struct up_target *t);
+/* A connection may have come free, or room for one. */
+void up_queue_serve_later(struct up_target *t);
+/* c is about to dial: how long it may take. */
+uint64_t up_queue_note_dial(struct up_conn *c);
+/* That failed. True: c waits for the end of the outage; false: it gets the error. */
+bool up_queue_failed(struct up_conn *c, enum err why, const char *detail) MUST_USE;
+/* That succeeded. */
+void up_queue_connected(struct up_conn *c);
+/* For up_conn_close: c leaves the queue. */
+void up_queue_forget(struct up_conn *c);
+/* For the target. */
+void up_queue_serve(struct work *w);
+void up_queue_tick(struct timer *timer);
 
 /* ---- client.c ---- */
 
@@ -115,8 +147,8 @@ struct up_conn *up_conn_new(struct up_target *t) MUST_USE;
 /* The only place where the state changes; asserts that it may. */
 void up_conn_enter(struct up_conn *c, enum up_state s);
 /*
- * Has the request: sends it on a kept stream or a new one, or queues it. `in_turn`: it has waited, and goes
- * before those who wait.
+ * Has the request: sends it on a kept stream or a new one, or queues it. `in_turn`: it has waited, and is not
+ * to wait behind others.
  */
 void up_conn_connect(struct up_conn *c, bool in_turn);
 /* Sets the time-out that this state has. */

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "core/exchange.h"
+#include "core/outage.h"
 #include "core/target.h"
 
 struct up_target;
@@ -18,6 +19,12 @@ struct up_limits {
 	uint64_t idle_connections; /* `upstream-idle-connections` */
 	uint64_t keepalive_ms;     /* `upstream-keepalive` */
 };
+
+/*
+ * Once in a worker: where it is kept which targets have ever answered, for all workers. Borrowed for as long
+ * as there are targets; NULL: each worker knows its own.
+ */
+void up_share(struct outage_names *names);
 
 /*
  * Finds or makes this worker's target by its name ("unix:/run/app.sock", "127.0.0.1:80"); counted. Its
@@ -32,17 +39,18 @@ void up_target_put(struct up_target *t);
 const char *up_target_name(const struct up_target *t);
 
 /*
- * Becomes the up end of x (x_attach): a pooled connection or a new one; the caller holds t for as long as x
- * lives, whose facts borrow its name. Sends x->request_up, with the time-outs of x->timeouts and the limits
- * of x->limits as they are then. Never fails at once: a failure is an abort. May be called again for the same
- * exchange after an abort came back, when up_may_retry said so: then it is a new connection.
+ * Becomes the up end of x (x_attach): a pooled connection or a new one, after waiting for its turn or for the
+ * end of an outage where need be; the caller holds t for as long as x lives, whose facts borrow its name.
+ * Sends x->request_up, with the time-outs of x->timeouts and the limits of x->limits as they are then. Never
+ * fails at once: a failure is an abort. May be called again for the same exchange after an abort came back,
+ * when up_may_retry said so: then it is a new connection.
  */
 void up_open(struct exchange *x, struct up_target *t);
 /*
  * After an abort for `why`: true when the request should be sent again, by up_open. The connection was lost
  * and nothing of the request had been written to it; or the request is safe, no byte of its body was taken,
  * no byte of an answer came, and it had been sent only this once. All within timeouts.ride-out from the
- * request's beginning. False for a target that cannot be reached: nothing but its return helps there.
+ * request's beginning. False for a target that cannot be reached: it was waited for already.
  */
 bool up_may_retry(const struct exchange *x, enum err why);
 

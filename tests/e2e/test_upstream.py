@@ -480,7 +480,7 @@ def away():
     """A gateway whose upstream is not there (yet): (Gate, place of the socket)."""
     folder = Folder()
     place = folder / "app.sock"
-    with Gate(plain("unix:" + place), tls("unix:" + place)) as gate:
+    with Gate(plain("unix:" + place), tls("unix:" + place), timeouts={"ride-out": "100ms"}) as gate:
         yield gate, place
     folder.remove()
 

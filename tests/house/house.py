@@ -45,7 +45,7 @@ LIBRARIES = {
 
 # How the functions that a folder shows to others may begin; in proxy/ also with the name of a header.
 PREFIXES = {
-    "core": "base_ bug_ str_ log_ arena_ buf_ slab_ pool_ loop_ work_ timer_ stream_ dial_ target_ msg_ err_ "
+    "core": "base_ bug_ str_ log_ arena_ buf_ slab_ pool_ loop_ work_ timer_ stream_ dial_ outage_ msg_ err_ "
             "head_ field_ x_ pipe_ list_ addr_ syntax_",
     "conf": "conf_",
     "h1": "h1_ h1s_",

@@ -34,6 +34,21 @@ static struct count *worker(int *column)
 	return c;
 }
 
+static void names_are_known_to_all_and_outlive_whoever_wrote_them(void **state)
+{
+	int ca, cb;
+	struct count *a = worker(&ca), *b = worker(&cb);
+
+	(void)state;
+	outage_names_add(count_names(a), STR("unix:/run/app.sock"));
+	assert_true(outage_names_has(count_names(b), STR("unix:/run/app.sock")));
+	assert_false(outage_names_has(count_names(b), STR("unix:/run/other.sock")));
+	count_free(a);
+	count_clear_column(parent, (unsigned)ca);
+	assert_true(outage_names_has(count_names(b), STR("unix:/run/app.sock")));
+	count_free(b);
+}
+
 static void counts_add_up_over_workers(void **state)
 {
 	int ca, cb;
@@ -161,6 +176,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(counts_add_up_over_workers),
+		TEST(names_are_known_to_all_and_outlive_whoever_wrote_them),
 		TEST(a_dead_worker_leaves_nothing),
 		TEST(columns_run_out),
 		TEST(addresses_are_counted_over_workers),

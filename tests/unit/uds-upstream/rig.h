@@ -116,12 +116,20 @@ static const struct x_router rig_router = { .ops = &rig_router_ops, .finished = 
 
 /* ---- beginning and end of a test ---- */
 
-static inline void rig_listen(void)
+static inline void rig_listen_with(int backlog)
 {
+	const int on = 1;
+
 	rig.listener = socket(rig.address.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	assert_true(rig.listener >= 0);
+	setsockopt(rig.listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	assert_int_equal(bind(rig.listener, &rig.address.sa, rig.address.len), 0);
-	assert_int_equal(listen(rig.listener, 64), 0);
+	assert_int_equal(listen(rig.listener, backlog), 0);
+}
+
+static inline void rig_listen(void)
+{
+	rig_listen_with(64);
 }
 
 /* Nobody listens any more; the socket file goes too. */

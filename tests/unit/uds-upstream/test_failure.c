@@ -134,13 +134,10 @@ static void a_malformed_answer_is_not_asked_for_again(void **state)
 static void an_absent_upstream_is_503_and_its_return_is_noticed(void **state)
 {
 	struct test_end t;
-	int fd = rig_get_new();
 
 	(void)state;
 	rig.may_retry = true;
-	close(fd);
 	rig_unlisten();
-	UNTIL(up_count() == 0);
 	client_ask(&t, "GET", "/");
 	client_gets_error(&t, ERR_UP_ABSENT);
 	client_ask(&t, "HEAD", "/");
@@ -164,26 +161,6 @@ static void a_socket_without_a_listener_is_503(void **state)
 	rig.listener = -1;
 	client_ask(&t, "GET", "/");
 	client_gets_error(&t, ERR_UP_REFUSED);
-}
-
-static void a_full_backlog_is_503(void **state)
-{
-	struct test_end t;
-	int fds[4], n = 0;
-
-	(void)state;
-	assert_int_equal(listen(rig.listener, 0), 0);
-	for (;;) {
-		assert_true(n < (int)ARRAY_SIZE(fds));
-		fds[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		if (connect(fds[n++], &rig.address.sa, rig.address.len) < 0)
-			break;
-	}
-	assert_int_equal(errno, EAGAIN);
-	client_ask(&t, "GET", "/");
-	client_gets_error(&t, ERR_UP_BACKLOG);
-	while (n)
-		close(fds[--n]);
 }
 
 /* ---- time ---- */
@@ -429,7 +406,6 @@ int main(void)
 		RIG_TEST(a_malformed_answer_is_not_asked_for_again),
 		RIG_TEST(an_absent_upstream_is_503_and_its_return_is_noticed),
 		RIG_TEST(a_socket_without_a_listener_is_503),
-		RIG_TEST(a_full_backlog_is_503),
 		RIG_TEST_TCP(connecting_is_bounded),
 		RIG_TEST(an_answer_that_does_not_come_is_504),
 		RIG_TEST(an_upstream_that_does_not_read_is_504),
