@@ -60,7 +60,7 @@ struct conf_vhost {
 	struct conf_header *headers; /* set on every answer */
 	size_t nheaders;
 	bool sts;
-	bool strict_host_check; /* of a listener's first vhost: no other name is answered by it */
+	bool strict_host_check; /* of its listener: names that no vhost has are not answered by the first */
 	int access_log;         /* index into config.logs, -1: none */
 	struct limits limits;
 	struct timeouts timeouts;

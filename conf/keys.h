@@ -153,7 +153,7 @@ enum conf_key_flags {
 	  "OpenSSL options to clear")                                                                        \
 	X(STRICT_HOST_CHECK, VHOST, "strict-host-check",                                                     \
 	  "", BOOL, WORKS, ONCE, flag, V(v.strict_host_check),                                               \
-	  "names that no vhost has are refused")                                                             \
+	  "names that no vhost of its port has are refused")                                                 \
 	X(STS, VHOST, "sts", "", BOOL, WORKS, ONCE, flag, V(v.sts), "send Strict-Transport-Security")        \
 	X(ACCESS_LOG, VHOST, "access-log", "", TEXT, WORKS, ONCE, access_log, 0,                             \
 	  "file for a line a request")                                                                       \

@@ -1,36 +1,12 @@
 #include "proxy/tables.h"
 
-enum { NAME_MAX_BYTES = 255 };
-
 /* ---- names ---- */
-
-/*
- * Names are hashed from their end, so that one walk over a name gives the hashes of all its parent
- * domains.
- */
-static uint64_t hash_name(struct str name)
-{
-	uint64_t h = MAP_HASH_START;
-
-	while (name.n)
-		h = map_hash_step(h, name.p[--name.n]);
-	return h;
-}
-
-static void add_name(struct site_listener *l, struct site_vhost *v)
-{
-	struct str name = v->conf->name;
-
-	if (str_starts(name, STR("*.")))
-		name = str_of(name.p + 1, name.n - 1);
-	map_add(&l->names, hash_name(name), name, v);
-}
 
 /*
  * Only the host of an authority (RFC 3986 section 3.2), lower case, into out. Empty when it can be no
  * name here.
  */
-static struct str bare_host(struct str authority, char out[NAME_MAX_BYTES])
+static struct str bare_host(struct str authority, char out[CONF_NAME_BYTES])
 {
 	const char *end;
 	size_t n = authority.n;
@@ -44,46 +20,21 @@ static struct str bare_host(struct str authority, char out[NAME_MAX_BYTES])
 		if (n && authority.p[n - 1] == '.')
 			n--;
 	}
-	if (n > NAME_MAX_BYTES)
+	if (n > CONF_NAME_BYTES)
 		return STR_NONE;
 	for (size_t i = 0; i < n; i++)
 		out[i] = str_lower_char(authority.p[i]);
 	return str_of(out, n);
 }
 
-static struct site_vhost *find_name(const struct map *names, struct str name, unsigned *steps)
-{
-	uint64_t hash[NAME_MAX_BYTES]; /* of what begins at this place */
-	uint64_t h = MAP_HASH_START;
-	struct site_vhost *v;
-	bool is_first_dot = true;
-
-	if (!name.n || name.p[0] == '.')
-		return NULL;
-	for (size_t i = name.n; i-- > 0;)
-		hash[i] = h = map_hash_step(h, name.p[i]);
-	v = map_find(names, hash[0], name, steps);
-	for (size_t i = 1; !v && i + 1 < name.n; i++) {
-		if (name.p[i] != '.')
-			continue;
-		/* a wildcard stands for one label, as in a certificate (RFC 6125 section 6.4.3) */
-		if (is_first_dot)
-			v = map_find(names, hash[i], str_of(name.p + i, name.n - i), steps);
-		if (!v)
-			v = map_find(names, hash[i + 1], str_of(name.p + i + 1, name.n - i - 1), steps);
-		is_first_dot = false;
-	}
-	return v;
-}
-
 struct site_vhost *tables_vhost(const struct site_listener *l, struct str host, unsigned *steps)
 {
-	char buf[NAME_MAX_BYTES];
-	struct site_vhost *v = find_name(&l->names, bare_host(host, buf), steps);
+	char buf[CONF_NAME_BYTES];
+	ssize_t i = conf_names_find(l->names, bare_host(host, buf), steps);
 
-	if (!v && l->nvhosts && (!l->strict || !host.n))
-		v = l->vhosts[0];
-	return v;
+	if (i >= 0)
+		return l->vhosts[i];
+	return l->nvhosts && (!l->strict || !host.n) ? l->vhosts[0] : NULL;
 }
 
 /* ---- paths ---- */
@@ -144,18 +95,21 @@ static struct str address_key(struct conf_vhost *const *v)
 static void make_listener(struct site_listener *l, struct arena *a, const struct conf_listener *c,
 			  const struct map *vhosts)
 {
+	struct str *names = base_alloc((c->nvhosts + 1) * sizeof *names);
+
 	l->conf = c;
 	l->nvhosts = c->nvhosts;
 	l->vhosts = arena_zalloc(a, c->nvhosts * sizeof(struct site_vhost *));
-	map_init(&l->names, a, c->nvhosts);
-	l->strict = c->nvhosts && c->vhosts[0]->strict_host_check;
 	for (size_t i = 0; i < c->nvhosts; i++) {
 		struct str key = address_key(&c->vhosts[i]);
 
 		l->vhosts[i] = map_find(vhosts, map_hash(key), key, NULL);
 		BUG_ON(!l->vhosts[i]);
-		add_name(l, l->vhosts[i]);
+		l->strict |= c->vhosts[i]->strict_host_check;
+		names[i] = c->vhosts[i]->name;
 	}
+	l->names = conf_names_new(a, names, c->nvhosts);
+	free(names);
 }
 
 struct site_listener *tables_listener(const struct tables *t, struct str name)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "conf/config.h"
+#include "conf/names.h"
 #include "proxy/map.h"
 
 struct up_target;
@@ -33,8 +34,8 @@ struct site_listener {
 	const struct conf_listener *conf;
 	struct site_vhost **vhosts; /* as defined; the first is the default */
 	size_t nvhosts;
-	struct map names;         /* "*.example.com" is ".example.com" here */
-	bool strict;              /* strict-host-check: no default */
+	struct conf_names *names; /* of the vhosts, by their index */
+	bool strict;              /* strict-host-check, in any of them: no default */
 	struct tls_listener *tls;
 };
 
@@ -58,11 +59,10 @@ void tables_init(struct tables *t, struct arena *a, const struct config *c);
 struct site_listener *tables_listener(const struct tables *t, struct str name);
 
 /*
- * The vhost for a host, as tls chooses by SNI: the exact name; "*.example.com" for one label more; the
- * nearest name that is a parent domain; the first, or NULL when the listener is strict. `host` is an
- * authority ("Example.com.:8443", "[::1]:443") or a server name; its port, case and trailing dot do not
- * count, and an empty one (HTTP/1.0) means the first. *steps (may be NULL) grows by the table slots
- * looked at.
+ * The vhost for a host, by the rule of conf/names.h, as tls chooses by SNI; when no name is meant, the
+ * first, or NULL when the listener is strict. `host` is an authority ("Example.com.:8443", "[::1]:443") or a
+ * server name; its port, case and trailing dot do not count, and an empty one (HTTP/1.0) means the first.
+ * *steps (may be NULL) grows by the table slots looked at.
  */
 struct site_vhost *tables_vhost(const struct site_listener *l, struct str host, unsigned *steps);
 

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "conf/names.h"
 #include "core/buf.h"
 #include "tls/tls.h"
 #include <openssl/ssl.h>
@@ -34,7 +35,6 @@ enum {
 	TLS_ONE_RECORD_BYTES = 4 * 1024,
 	TLS_IDLE_MS = 1000, /* without a write ends a burst */
 
-	TLS_NAME_MAX = 255,      /* of an SNI */
 	TLS_HELD_MAX_BYTES = 2048,
 	TLS_MESSAGES_MAX = 32,   /* of the handshake after its end, without application data between them */
 	TLS_ANSWERS_MAX_BYTES = 2 * TLS_OUT_BYTES, /* unsent: more can only be answers to such messages */
@@ -86,20 +86,13 @@ struct tls_pair {
 bool tls_pair_read(struct tls_pair *pair, const struct tls_files *f, char *err, size_t err_cap) MUST_USE;
 void tls_pair_fini(struct tls_pair *pair);
 
-/* ---- names.c: which of n names is meant ---- */
-
-struct tls_names;
-struct tls_names *tls_names_new(const struct tls_name *names, size_t n) MUST_USE;
-void tls_names_free(struct tls_names *t);
-/* Index of the name that `name` (lower case, at most TLS_NAME_MAX bytes) belongs to, or -1. */
-ssize_t tls_names_find(const struct tls_names *t, struct str name);
-
 /* ---- sni.c ---- */
 
 struct tls_listener {
 	unsigned refs;
 	bool strict;
-	struct tls_names *names;
+	struct arena arena; /* of names */
+	struct conf_names *names;
 	struct tls_context **contexts; /* by index of the name */
 	size_t n;
 };
@@ -107,7 +100,7 @@ struct tls_listener {
 int tls_client_hello(SSL *ssl, int *alert, void *arg);
 /*
  * The one host name of a server_name extension's body (RFC 6066 section 3): lower case and without a
- * trailing dot into out, which has TLS_NAME_MAX bytes. Returns its length, or -1 when it is malformed.
+ * trailing dot into out, which has CONF_NAME_BYTES bytes. Returns its length, or -1 when it is malformed.
  */
 ssize_t tls_sni_parse(const unsigned char *p, size_t n, char *out);
 

@@ -3,15 +3,20 @@
 struct tls_listener *tls_listener_new(const struct tls_name *names, size_t n, bool strict)
 {
 	struct tls_listener *l = base_zalloc(sizeof *l);
+	struct str *keys = base_alloc(n * sizeof *keys);
 
 	BUG_ON(n == 0);
 	l->refs = 1;
 	l->strict = strict;
 	l->n = n;
-	l->names = tls_names_new(names, n);
 	l->contexts = base_alloc(n * sizeof *l->contexts);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		l->contexts[i] = tls_context_get(names[i].context);
+		keys[i] = names[i].name;
+	}
+	arena_init(&l->arena);
+	l->names = conf_names_new(&l->arena, keys, n);
+	free(keys);
 	return l;
 }
 
@@ -29,7 +34,7 @@ void tls_listener_put(struct tls_listener *l)
 	for (size_t i = 0; i < l->n; i++)
 		tls_context_put(l->contexts[i]);
 	free(l->contexts);
-	tls_names_free(l->names);
+	arena_fini(&l->arena);
 	free(l);
 }
 
@@ -43,7 +48,7 @@ ssize_t tls_sni_parse(const unsigned char *p, size_t n, char *out)
 	list = (size_t)p[0] << 8 | p[1];
 	len = (size_t)p[3] << 8 | p[4];
 	/* A list of just one: there are no other types, and no type may come twice. */
-	if (list != n - 2 || p[2] != 0 || len != n - 5 || len > TLS_NAME_MAX)
+	if (list != n - 2 || p[2] != 0 || len != n - 5 || len > CONF_NAME_BYTES)
 		return -1;
 	if (len && p[5 + len - 1] == '.')
 		len--;
@@ -82,7 +87,7 @@ static uint16_t highest_version(SSL *ssl)
 static bool take_name(SSL *ssl, struct tls_conn *c, int *alert)
 {
 	const unsigned char *p;
-	char name[TLS_NAME_MAX];
+	char name[CONF_NAME_BYTES];
 	ssize_t len = 0;
 	size_t n;
 	bool again = c->has_hello;
@@ -120,7 +125,7 @@ int tls_client_hello(SSL *ssl, int *alert, void *arg)
 		return SSL_CLIENT_HELLO_ERROR;
 	c->offered = highest_version(ssl);
 	if (c->facts.sni.n) {
-		i = tls_names_find(l->names, c->facts.sni);
+		i = conf_names_find(l->names, c->facts.sni, NULL);
 		if (i < 0 && l->strict) {
 			*alert = SSL_AD_UNRECOGNIZED_NAME;
 			tls_conn_explain(c, "no vhost of the name %.*s here", STR_ARG(c->facts.sni));

@@ -63,9 +63,8 @@ bool tls_context_warn(const struct tls_context *c, char *text, size_t cap);
 
 /*
  * Names and contexts of one listener, the first being the default. Copies names, holds contexts. The
- * choice is that of a vhost by Host: the exact name; the longest "*.example.com" that holds it, at any
- * depth; the nearest name that is a parent domain; the first. `strict`: instead of the first a client is
- * refused with unrecognized_name (RFC 6066 section 3); one that sends no name still gets the first, and
+ * choice is that of a vhost by Host (conf/names.h), else the first. `strict`: instead of the first a client
+ * is refused with unrecognized_name (RFC 6066 section 3); one that sends no name still gets the first, and
  * HTTP judges its Host. n > 0.
  */
 struct tls_name {

@@ -66,7 +66,10 @@ static const struct {
 	{"[::1", "first.test"},
 };
 
-static struct site_listener *make_hosts(bool strict)
+enum { HOSTS_STRICT_NONE = -1 };
+
+/* `strict` is the index of the vhost that has the key, or HOSTS_STRICT_NONE. */
+static struct site_listener *make_hosts(int strict)
 {
 	static const char *const names[] = {
 		"first.test",	 "example.com", "www.example.com", "*.example.org", "www.example.net",
@@ -76,14 +79,15 @@ static struct site_listener *make_hosts(bool strict)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		tconf_vhost(c, l, str_from_c(names[i]), 0);
-	l->vhosts[0]->strict_host_check = strict;
+	if (strict != HOSTS_STRICT_NONE)
+		l->vhosts[strict]->strict_host_check = true;
 	tables_init(&tables, &arena, c);
 	return tables_listener(&tables, STR("*:443"));
 }
 
 static void chooses_vhosts(void **state)
 {
-	struct site_listener *l = make_hosts(false);
+	struct site_listener *l = make_hosts(HOSTS_STRICT_NONE);
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
@@ -97,9 +101,8 @@ static void chooses_vhosts(void **state)
 
 static void strict_has_no_default(void **state)
 {
-	struct site_listener *l = make_hosts(true);
+	struct site_listener *l = make_hosts(*state ? 9 : 0);
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
 		struct site_vhost *v = tables_vhost(l, str_from_c(hosts[i].host), NULL);
 		bool is_default =
@@ -111,7 +114,7 @@ static void strict_has_no_default(void **state)
 
 static void survives_long_and_dotted_names(void **state)
 {
-	struct site_listener *l = make_hosts(false);
+	struct site_listener *l = make_hosts(HOSTS_STRICT_NONE);
 	char name[2000];
 	struct site_vhost *v;
 
@@ -127,6 +130,16 @@ static void survives_long_and_dotted_names(void **state)
 		v = tables_vhost(l, str_of(name, n), NULL);
 		assert_str(v->conf->name, n == 255 ? "example.com" : "first.test");
 	}
+}
+
+/* Whichever vhost of a port says it. */
+static void strict_by_any_vhost(void **state)
+{
+	int any;
+
+	*state = &any;
+	strict_has_no_default(state);
+	*state = NULL;
 }
 
 static void listeners_keep_their_vhosts_apart(void **state)
@@ -322,6 +335,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(chooses_vhosts, setup, teardown),
 		cmocka_unit_test_setup_teardown(strict_has_no_default, setup, teardown),
+		cmocka_unit_test_setup_teardown(strict_by_any_vhost, setup, teardown),
 		cmocka_unit_test_setup_teardown(survives_long_and_dotted_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(listeners_keep_their_vhosts_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(chooses_mounts, setup, teardown),
