@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "proxy/child.h"
 #include "proxy/privilege.h"
+#include "proxy/sandbox.h"
 #include "tls/tls.h"
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 bool born_begin(struct msg_channel *c, enum msg_role role, const struct msg_handlers *handlers,
 		void (*ended)(struct msg_channel *c, const char *why))
 {
+	const char *wrong;
+
 	/* what `top` shows: exec by descriptor left a number there */
 	prctl(PR_SET_NAME, "gatehouse", 0, 0, 0);
 	priv_seal();
@@ -17,6 +20,11 @@ bool born_begin(struct msg_channel *c, enum msg_role role, const struct msg_hand
 	if (loop_open() < 0)
 		return false;
 	tls_init();
+	wrong = sandbox_enter(role == MSG_WORKER ? SANDBOX_WORKER : SANDBOX_TRIAL);
+	if (wrong) {
+		log_error("cannot start without its sandbox: %s: %s", wrong, strerror(errno));
+		return false;
+	}
 	return msg_open(c, CHILD_SOCKET, role, MSG_PARENT, handlers, ended) == 0;
 }
 

@@ -7,7 +7,7 @@
 #include "conf/config.h"
 #include "core/msg.h"
 
-/* Loop, log, TLS, control socket. False: nothing can be done here. */
+/* Loop, log, TLS, sandbox, control socket. False: nothing can be done here. */
 bool born_begin(struct msg_channel *c, enum msg_role role, const struct msg_handlers *handlers,
 		void (*ended)(struct msg_channel *c, const char *why)) MUST_USE;
 

@@ -3,6 +3,7 @@
 #include "proxy/listen.h"
 #include "proxy/logs.h"
 #include "proxy/reload.h"
+#include "proxy/sandbox.h"
 #include "proxy/tickets.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -94,6 +95,8 @@ static void say_started(const struct parent *p)
 				      STR_ARG(conf->listeners[i]->name));
 	log_note("serving %zu vhost%s on %s, %u worker%s as %s", conf->nvhosts, conf->nvhosts == 1 ? "" : "s",
 		 names, p->nslots, p->nslots == 1 ? "" : "s", p->current.user.name);
+	if (sandbox_missing())
+		log_warn("this kernel has no %s: workers do without", sandbox_missing());
 	if (p->options->greeting) {
 		puts(p->options->greeting);
 		fflush(stdout);

@@ -1,0 +1,284 @@
+#include "proxy/sandbox.h"
+#include <linux/landlock.h>
+#include <linux/sockios.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---- landlock ---- */
+
+/* Rights that came with later versions than this machine's header may know. */
+#define ACCESS_TRUNCATE (1ULL << 14)  /* 3 */
+#define ACCESS_IOCTL_DEV (1ULL << 15) /* 5 */
+
+static long landlock_version(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
+
+static uint64_t landlock_rights(long version)
+{
+	uint64_t all = LANDLOCK_ACCESS_FS_REFER - 1;
+
+	if (version >= 2)
+		all |= LANDLOCK_ACCESS_FS_REFER;
+	if (version >= 3)
+		all |= ACCESS_TRUNCATE;
+	if (version >= 5)
+		all |= ACCESS_IOCTL_DEV;
+	return all;
+}
+
+/*
+ * No rule follows, so nothing of it is left. Not among the rights: connecting to a Unix socket by its path,
+ * which is what workers do.
+ */
+static const char *leave_file_system(void)
+{
+	struct landlock_ruleset_attr attr = { 0 };
+	long version = landlock_version();
+	const char *wrong = NULL;
+	int fd;
+
+	/* the leak checker reads /proc/self */
+	if (version <= 0 || BASE_SANITIZED)
+		return NULL;
+	attr.handled_access_fs = landlock_rights(version);
+	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+	if (fd < 0)
+		return "landlock_create_ruleset";
+	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		wrong = "landlock_restrict_self";
+	close(fd);
+	return wrong;
+}
+
+/* ---- seccomp ---- */
+
+enum rule {
+	ALLOW,
+	REFUSE,      /* EACCES: libraries try it, and can do without */
+	NOT_EXEC,    /* memory that is never executed */
+	STREAM,      /* a stream socket to an upstream */
+	UNSENT,      /* how much a socket has still to send */
+	OWN_PROCESS, /* signals, but to nobody else */
+	BY_FD,       /* of an open descriptor */
+};
+
+#define BOTH (SANDBOX_WORKER | SANDBOX_TRIAL)
+/* Rows that only a build with sanitizers has. */
+#define SANITIZER (BASE_SANITIZED ? BOTH : 0)
+
+/* Columns: system call, roles, rule, why. One that an architecture does not have is passed over. */
+#define SANDBOX_TABLE(X)                                                                                   \
+	X(epoll_wait, BOTH, ALLOW, "the loop")                                                             \
+	X(epoll_pwait, BOTH, ALLOW, "the loop, where there is no epoll_wait")                              \
+	X(epoll_ctl, BOTH, ALLOW, "the loop")                                                              \
+	X(read, BOTH, ALLOW, "connections")                                                                \
+	X(readv, BOTH, ALLOW, "connections")                                                               \
+	X(recvfrom, BOTH, ALLOW, "connections: recv")                                                      \
+	X(recvmsg, BOTH, ALLOW, "control messages")                                                        \
+	X(write, BOTH, ALLOW, "connections, logs")                                                         \
+	X(writev, BOTH, ALLOW, "connections")                                                              \
+	X(sendto, BOTH, ALLOW, "connections: send")                                                        \
+	X(sendmsg, BOTH, ALLOW, "connections, control messages")                                           \
+	X(close, BOTH, ALLOW, "all descriptors")                                                           \
+	X(shutdown, BOTH, ALLOW, "connections")                                                            \
+	X(accept4, SANDBOX_WORKER, ALLOW, "clients")                                                       \
+	X(socket, SANDBOX_WORKER, STREAM, "dialling")                                                      \
+	X(connect, SANDBOX_WORKER, ALLOW, "dialling")                                                      \
+	X(getsockopt, BOTH, ALLOW, "how a dial ended; what kind of socket a log is")                       \
+	X(setsockopt, BOTH, ALLOW, "TCP_NODELAY, SO_LINGER")                                               \
+	X(getsockname, BOTH, ALLOW, "which listener a client came to")                                     \
+	X(getpeername, BOTH, ALLOW, "dialling: connected to itself?")                                      \
+	X(ioctl, BOTH, UNSENT, "is what was sent acknowledged?")                                           \
+	X(poll, BOTH, ALLOW, "would the log block?")                                                       \
+	X(ppoll, BOTH, ALLOW, "the same, where there is no poll")                                          \
+	X(fcntl, BOTH, ALLOW, "descriptors for messages, seals of a bundle, logs that must not block")     \
+	X(dup2, BOTH, ALLOW, "the log takes the place of standard error")                                  \
+	X(dup3, BOTH, ALLOW, "the same, where there is no dup2")                                           \
+	X(fstat, BOTH, ALLOW, "is a log a file? how long is a bundle?")                                    \
+	X(newfstatat, BOTH, BY_FD, "the same, as C libraries spell it")                                    \
+	X(statx, BOTH, BY_FD, "the same, as C libraries spell it")                                         \
+	X(lseek, BOTH, ALLOW, "memory streams of the C library")                                           \
+	X(open, BOTH, REFUSE, "the time zone again, when it has changed")                                  \
+	X(openat, BOTH, REFUSE, "the same; entropy files")                                                 \
+	X(stat, BOTH, REFUSE, "the same")                                                                  \
+	X(access, BOTH, REFUSE, "the same")                                                                \
+	X(readlink, BOTH, REFUSE, "the same")                                                              \
+	X(brk, BOTH, ALLOW, "memory")                                                                      \
+	X(mmap, BOTH, NOT_EXEC, "memory, bundles, counters")                                               \
+	X(mmap2, BOTH, NOT_EXEC, "the same on 32 bits")                                                    \
+	X(mprotect, BOTH, NOT_EXEC, "memory")                                                              \
+	X(mremap, BOTH, ALLOW, "memory")                                                                   \
+	X(munmap, BOTH, ALLOW, "memory")                                                                   \
+	X(madvise, BOTH, ALLOW, "memory goes back")                                                        \
+	X(getrandom, BOTH, ALLOW, "OpenSSL; hash seeds")                                                   \
+	X(clock_gettime, BOTH, ALLOW, "clocks, where the vdso has none")                                   \
+	X(gettimeofday, BOTH, ALLOW, "the same")                                                           \
+	X(time, BOTH, ALLOW, "the same")                                                                   \
+	X(futex, BOTH, ALLOW, "locks of libraries")                                                        \
+	X(getpid, BOTH, ALLOW, "OpenSSL: forked?; abort")                                                  \
+	X(gettid, BOTH, ALLOW, "abort")                                                                    \
+	X(tgkill, BOTH, OWN_PROCESS, "abort")                                                              \
+	X(kill, SANITIZER, OWN_PROCESS, "how a sanitizer ends the process")                                \
+	X(rt_sigaction, BOTH, ALLOW, "abort")                                                              \
+	X(rt_sigprocmask, BOTH, ALLOW, "abort")                                                            \
+	X(rt_sigreturn, BOTH, ALLOW, "after a signal's handler")                                           \
+	X(restart_syscall, BOTH, ALLOW, "a call goes on after SIGCONT")                                    \
+	X(exit, BOTH, ALLOW, "the end")                                                                    \
+	X(exit_group, BOTH, ALLOW, "the end")                                                              \
+	/* the leak checker stops the process from a thread that reads its memory; reports name source */  \
+	X(open, SANITIZER, ALLOW, "/proc/self/maps, the program for its symbols")                          \
+	X(openat, SANITIZER, ALLOW, "the same")                                                            \
+	X(stat, SANITIZER, ALLOW, "the same")                                                              \
+	X(newfstatat, SANITIZER, ALLOW, "the same")                                                        \
+	X(readlink, SANITIZER, ALLOW, "the same")                                                          \
+	X(getdents64, SANITIZER, ALLOW, "/proc/self/task")                                                 \
+	X(clone, SANITIZER, ALLOW, "the leak checker")                                                     \
+	X(wait4, SANITIZER, ALLOW, "the leak checker")                                                     \
+	X(ptrace, SANITIZER, ALLOW, "the leak checker")                                                    \
+	X(prctl, SANITIZER, ALLOW, "the leak checker")                                                     \
+	X(getppid, SANITIZER, ALLOW, "the leak checker")                                                   \
+	X(sigaltstack, SANITIZER, ALLOW, "the leak checker")                                               \
+	X(sched_yield, SANITIZER, ALLOW, "the leak checker")                                               \
+	X(sched_getaffinity, SANITIZER, ALLOW, "its mutexes")                                              \
+	X(getrlimit, SANITIZER, ALLOW, "where the stack ends")                                             \
+	X(prlimit64, SANITIZER, ALLOW, "the same")                                                         \
+	X(getrusage, SANITIZER, ALLOW, "statistics")                                                       \
+	X(pipe, SANITIZER, ALLOW, "is that memory readable?")                                              \
+	X(pipe2, SANITIZER, ALLOW, "the same")                                                             \
+	X(socketpair, SANITIZER, ALLOW, "a symbolizer")
+
+static const struct row {
+	int call;
+	unsigned roles;
+	enum rule rule;
+} rows[] = {
+#define X(call, roles, rule, why) { SCMP_SYS(call), roles, rule },
+	SANDBOX_TABLE(X)
+#undef X
+};
+
+static int allow_if(scmp_filter_ctx c, int call, struct scmp_arg_cmp a)
+{
+	return seccomp_rule_add_array(c, SCMP_ACT_ALLOW, call, 1, &a);
+}
+
+static int allow_sockets(scmp_filter_ctx c, int call)
+{
+	static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+	const scmp_datum_t kind = ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC) & UINT32_MAX;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(families) && r == 0; i++) {
+		const struct scmp_arg_cmp both[] = {
+			SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
+			SCMP_A1_32(SCMP_CMP_MASKED_EQ, kind, SOCK_STREAM),
+		};
+
+		r = seccomp_rule_add_array(c, SCMP_ACT_ALLOW, call, ARRAY_SIZE(both), both);
+	}
+	return r;
+}
+
+/* By path it is refused, as files are. Both calls have the flag; at different places. */
+static int allow_by_fd(scmp_filter_ctx c, int call)
+{
+	const scmp_datum_t flag = 0x1000; /* AT_EMPTY_PATH */
+	struct scmp_arg_cmp set = SCMP_A3_32(SCMP_CMP_MASKED_EQ, flag, flag);
+	struct scmp_arg_cmp unset = SCMP_A3_32(SCMP_CMP_MASKED_EQ, flag, 0);
+	int r;
+
+	if (call == SCMP_SYS(statx))
+		set.arg = unset.arg = 2;
+	r = allow_if(c, call, set);
+	return r ? r : seccomp_rule_add_array(c, SCMP_ACT_ERRNO(EACCES), call, 1, &unset);
+}
+
+static int add(scmp_filter_ctx c, const struct row *row)
+{
+	switch (row->rule) {
+	case ALLOW:
+		return seccomp_rule_add_array(c, SCMP_ACT_ALLOW, row->call, 0, NULL);
+	case REFUSE:
+		return seccomp_rule_add_array(c, SCMP_ACT_ERRNO(EACCES), row->call, 0, NULL);
+	case NOT_EXEC:
+		return allow_if(c, row->call, SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	case STREAM:
+		return allow_sockets(c, row->call);
+	case UNSENT:
+		return allow_if(c, row->call, SCMP_A1_32(SCMP_CMP_EQ, SIOCOUTQ));
+	case OWN_PROCESS:
+		return allow_if(c, row->call, SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	case BY_FD:
+		return allow_by_fd(c, row->call);
+	}
+	return -EINVAL;
+}
+
+/* Of several rows for a call the last one that the role has is meant. */
+static bool is_meant(const struct row *row, unsigned role)
+{
+	if (!(row->roles & role))
+		return false;
+	for (const struct row *later = row + 1; later < rows + ARRAY_SIZE(rows); later++)
+		if (later->call == row->call && (later->roles & role))
+			return false;
+	return true;
+}
+
+static bool has_seccomp(void)
+{
+	uint32_t action = SECCOMP_RET_KILL_PROCESS;
+
+	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+}
+
+static const char *leave_system_calls(unsigned role)
+{
+	scmp_filter_ctx c;
+	int r = 0;
+
+	if (!has_seccomp())
+		return NULL;
+	c = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	if (!c)
+		return "seccomp_init";
+	for (const struct row *row = rows; row < rows + ARRAY_SIZE(rows) && r == 0; row++)
+		if (is_meant(row, role))
+			r = add(c, row);
+	if (r == 0)
+		r = seccomp_load(c);
+	seccomp_release(c);
+	errno = -r;
+	return r < 0 ? "seccomp" : NULL;
+}
+
+/* ---- both ---- */
+
+const char *sandbox_missing(void)
+{
+	bool landlock = landlock_version() > 0, seccomp = has_seccomp();
+
+	if (!landlock && !seccomp)
+		return "landlock and seccomp";
+	return !landlock ? "landlock" : !seccomp ? "seccomp" : NULL;
+}
+
+const char *sandbox_enter(enum sandbox_role role)
+{
+	const char *wrong = NULL;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		wrong = "no_new_privs";
+	if (!wrong)
+		wrong = leave_file_system();
+	if (!wrong)
+		wrong = leave_system_calls(role);
+	return wrong;
+}
