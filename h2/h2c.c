@@ -23,10 +23,21 @@ static void set_state(struct h2c *c, enum h2c_state state)
 	c->state = (uint8_t)state;
 }
 
+static void drop_input(struct h2c *c)
+{
+	free(c->rest);
+	free(c->block.p);
+	c->rest = NULL;
+	c->block = (struct h2_block){0};
+	c->rest_bytes = 0;
+	c->held = false;
+}
+
 /* What comes is not looked at any more. What was said so far may take so long to leave, in all. */
 static void begin_closing(struct h2c *c, uint64_t linger_ms)
 {
 	set_state(c, H2C_CLOSING);
+	drop_input(c);
 	c->preface_due_ms = c->ack_due_ms = c->rest_due_ms = c->idle_due_ms = c->pong_due_ms = 0;
 	c->linger_due_ms = h2_in_ms(linger_ms);
 }
@@ -40,16 +51,6 @@ static void drop_streams(struct h2c *c, enum err why)
 static void bury(struct grave *g)
 {
 	free(container_of(g, struct h2c, grave));
-}
-
-static void drop_input(struct h2c *c)
-{
-	free(c->rest);
-	free(c->block.p);
-	c->rest = NULL;
-	c->block = (struct h2_block){0};
-	c->rest_bytes = 0;
-	c->held = false;
 }
 
 void h2c_close(struct h2c *c, enum err why)
@@ -87,7 +88,6 @@ void h2c_fail(struct h2c *c, enum h2_code code, const char *why)
 	if (!c->why)
 		c->why = code == H2_ENHANCE_YOUR_CALM ? ERR_ABUSE : ERR_H2;
 	drop_streams(c, c->why);
-	drop_input(c);
 	send_goaway(c, code, why);
 	h2c_wake(c);
 }

@@ -229,7 +229,7 @@ static void on_head(struct end *e, struct head *h)
 		if (!e->x->tunnel)
 			break;
 		h2s_wait_for_body(st);
-		if (st->remote_ended) /* with the request, which opening the tunnel has undone */
+		if (st->remote_ended && !e->x->pipe[X_UP].ended) /* before: opening the tunnel has undone it */
 			x_end(e);
 		break;
 	case HEAD_TRAILERS: st->trailers = h; break;

@@ -210,6 +210,24 @@ static void test_a_tunnel_that_nothing_is_sent_through(void **state)
 	assert_string_equal(client_words(), "DATA:1:2:END");
 }
 
+/* ... nor does what comes between the opening and its news. */
+static void test_a_tunnel_that_is_ended_while_it_opens(void **state)
+{
+	struct end *e = &client.ups[0].e;
+
+	(void)state;
+	client_headers(1, 0, CONNECT);
+	client_words();
+	client_frame(H2_DATA, H2_END_STREAM, 1, "x", 1);
+	x_open_tunnel(e);
+	x_head(e, test_response(e->x, 101));
+	assert_string_equal(client_words(), "HEADERS:1");
+	assert_string_equal(test_end_words(&client.ups[0]), "CONNECT D1 END");
+	x_end(e);
+	x_leave(e);
+	assert_string_equal(client_words(), "DATA:1:0:END");
+}
+
 static void test_a_tunnel_ends_when_nobody_reads(void **state)
 {
 	struct end *e = open_tunnel(0, CONNECT);
@@ -518,6 +536,7 @@ int main(void)
 		CLIENT_TEST(test_length_that_disagrees),
 		CLIENT_TEST(test_extended_connect),
 		CLIENT_TEST(test_a_tunnel_that_nothing_is_sent_through),
+		CLIENT_TEST(test_a_tunnel_that_is_ended_while_it_opens),
 		CLIENT_TEST(test_a_tunnel_ends_when_nobody_reads),
 		CLIENT_TEST(test_a_tunnel_knows_no_limit_of_bodies),
 		CLIENT_TEST(test_trailers_in_a_tunnel),
