@@ -229,7 +229,8 @@ static void on_head(struct end *e, struct head *h)
 		if (!e->x->tunnel)
 			break;
 		h2s_wait_for_body(st);
-		if (st->remote_ended && !e->x->pipe[X_UP].ended) /* before: opening the tunnel has undone it */
+		/* the client's END, when it came before: opening the tunnel has undone it */
+		if (st->remote_ended && !e->x->pipe[X_UP].ended)
 			x_end(e);
 		break;
 	case HEAD_TRAILERS: st->trailers = h; break;

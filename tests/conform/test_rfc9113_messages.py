@@ -204,8 +204,8 @@ def test_rfc9113_8_1_1_broken_upload_is_never_completed(c, demo):
 def test_rfc9113_8_2_order_and_duplicates(c):
     more = [("x-a", "1"), ("x-b", "2"), ("x-a", "3"), ("x-empty", ""), ("x-tab", "a\tb")]
     fields = seen(c.get(1, "/headers", more=more))
-    assert [pair for pair in fields if pair[0].lower().startswith("x-") and "forwarded" not in pair[0].lower()] \
-        == more
+    ours = [pair for pair in fields if pair[0].lower().startswith("x-") and "-forwarded-" not in pair[0].lower()]
+    assert ours == more
 
 
 def test_rfc9113_8_2_1_values_may_have_obs_text(c):
@@ -309,7 +309,8 @@ def test_rfc9113_8_5_only_data_in_a_tunnel(c):
 
 
 def test_rfc9113_8_6_no_101():
-    script = answering_once(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n")
+    script = answering_once(b"HTTP/1.1 101 Switching Protocols\r\n"
+                            b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n")
     with ScriptedUpstream(script) as up, Gate(plain(up.origin), count_threads="1") as gate, \
             H2.plain(gate) as c:
         assert c.get(1).status == 502

@@ -32,6 +32,8 @@ HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX
     MAX_HEADER_LIST_SIZE = range(1, 7)
 ENABLE_CONNECT_PROTOCOL, NO_RFC7540_PRIORITIES = 8, 9
 
+CONNECTION_SPECIFIC = "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"
+
 Frame = collections.namedtuple("Frame", "type flags stream payload")
 
 
@@ -249,7 +251,7 @@ class H2:
         for i, (name, value) in enumerate(fields):
             assert name == name.lower() and value == value.strip()
             assert (name == ":status") == (i == 0) or not name.startswith(":")
-            assert name not in ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
+            assert name not in CONNECTION_SPECIFIC
 
     def note_settings(self, frame):
         if frame.flags & ACK:

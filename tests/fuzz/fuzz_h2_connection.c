@@ -1,9 +1,9 @@
 /*
  * One whole HTTP/2 connection over a scripted stream: the client's bytes on one side, what upstreams tell and
- * take on the other, both as the input says, in pieces, with resets, and with as much room in the socket as it
- * says. After every step nothing may be stored beyond its bounds; at the end nothing may be left alive.
+ * take on the other, both as the input says, in pieces, with resets, and with as much room in the socket as
+ * it says. After every step nothing may be stored beyond its bounds; at the end nothing may be left alive.
  *
- * Input: a byte of options, then commands: a byte each, with what they need behind it (see COMMANDS).
+ * Input: a byte of options (see begin), then commands: a byte each, with what they need behind it (see step).
  */
 #include "h2/priv.h"
 
@@ -357,7 +357,10 @@ static void feed_frame(uint8_t type, uint8_t flags, uint32_t stream, const void 
 static void feed_request(struct input *in)
 {
 	static const uint8_t get[] = "\x82\x86\x84\x41\x01x", post[] = "\x83\x86\x84\x41\x01x",
-			     connect[] = "\x02\x07" "CONNECT" "\x00\x09:protocol\x09websocket" "\x86\x84\x41\x01x";
+			     connect[] = "\x02\x07"
+					 "CONNECT"
+					 "\x00\x09:protocol\x09websocket"
+					 "\x86\x84\x41\x01x";
 	uint8_t what = take8(in), id = take8(in), flags = H2_END_HEADERS | (what & 0x80 ? H2_END_STREAM : 0);
 
 	switch (what & 3) {
@@ -451,9 +454,6 @@ static void up_tell(struct input *in)
 	}
 }
 
-/*
- * COMMANDS
- */
 static void step(struct input *in)
 {
 	uint8_t command = take8(in);

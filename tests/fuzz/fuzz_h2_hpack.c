@@ -75,8 +75,8 @@ static void encode_and_compare(struct hpack_encoder *e, struct hpack_decoder *d,
 }
 
 /* One block. Returns false when it does not decode: that would end the connection. */
-static bool run(struct hpack_decoder *in, struct hpack_encoder *e, struct hpack_decoder *back, const uint8_t *p,
-		size_t n, size_t max, size_t fail_at)
+static bool run(struct hpack_decoder *in, struct hpack_encoder *e, struct hpack_decoder *back,
+		const uint8_t *p, size_t n, size_t max, size_t fail_at)
 {
 	struct list_of list = { .fail_at = fail_at };
 	struct arena a;
