@@ -6,11 +6,13 @@
 #include "proxy/route.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
+#include <malloc.h>
 #include <unistd.h>
 
 enum {
 	BUILD_US = 3000,     /* of one turn, for a new configuration */
 	LEAVE_MS = 1000,     /* after the cut, for the last bytes and closes */
+	BUSY = 256,          /* connections and exchanges that leave memory worth giving back */
 };
 
 struct worker {
@@ -24,6 +26,7 @@ struct worker {
 	uint64_t next_generation;
 	struct work build;
 
+	size_t busiest;      /* connections and exchanges at once, since memory was last given back */
 	bool leaving;
 	struct timer cut;    /* the time for what is in progress is over */
 	struct timer leave;  /* so is the time for everything */
@@ -187,6 +190,23 @@ bool worker_on_logfile(struct msg_channel *c, struct msg_in *m)
 	return true;
 }
 
+static size_t business(const struct worker *w)
+{
+	return w->accept.nconns + x_count();
+}
+
+/* After a rush: what the allocators keep for the next one goes back to the system. */
+static void give_memory_back(struct worker *w)
+{
+	if (w->busiest < BUSY || business(w) > w->busiest / 4)
+		return;
+	w->busiest = business(w);
+	arena_drop_spares();
+	slab_drop_spares();
+	malloc_trim(0);
+}
+
+/* The parent asks every few seconds. */
 bool worker_on_status(struct msg_channel *c, struct msg_in *m)
 {
 	struct worker *w = worker_of(c);
@@ -202,6 +222,7 @@ bool worker_on_status(struct msg_channel *c, struct msg_in *m)
 	};
 
 	(void)m;
+	give_memory_back(w);
 	msg_send(c, MSG_COUNTS, &counts, sizeof counts, -1);
 	return true;
 }
@@ -218,6 +239,7 @@ static void at_turn_end(struct loop_hook *h)
 {
 	struct worker *w = container_of(h, struct worker, hook);
 
+	w->busiest = MAX(w->busiest, business(w));
 	if (!w->leaving)
 		return;
 	if (w->accept.nconns == 0 && x_count() == 0)
