@@ -12,6 +12,27 @@ from peers import ScriptedUpstream, answering, answering_once, response
 PLAIN = h2.fields_of(path="/json")
 
 
+@pytest.fixture(scope="module")
+def odd_gate():
+    """Before upstreams whose answers are not as they should be."""
+    hops = response(b"x", Connection="keep-alive, X-Hop", Keep_Alive="timeout=5", X_Hop="1",
+                    Proxy_Connection="keep-alive", Upgrade="h2c", X_MIXED="Case")
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    short = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"
+    with ScriptedUpstream(answering(hops)) as a, ScriptedUpstream(answering_once(switching)) as b, \
+            ScriptedUpstream(answering_once(short)) as c:
+        mounts = [{"mountpoint": path, "origin": up.origin}
+                  for path, up in (("/hops", a), ("/switching", b), ("/short", c))]
+        with Gate(plain(mounts=mounts), count_threads="1") as running:
+            yield running
+
+
+@pytest.fixture
+def odd(odd_gate):
+    with H2.plain(odd_gate) as client:
+        yield client
+
+
 def seen(answer):
     """What /headers of the application has seen: a list of pairs."""
     return [tuple(pair) for pair in json.loads(answer.body)["headers"]]
@@ -204,8 +225,8 @@ def test_rfc9113_8_1_1_broken_upload_is_never_completed(c, demo):
 def test_rfc9113_8_2_order_and_duplicates(c):
     more = [("x-a", "1"), ("x-b", "2"), ("x-a", "3"), ("x-empty", ""), ("x-tab", "a\tb")]
     fields = seen(c.get(1, "/headers", more=more))
-    ours = [pair for pair in fields if pair[0].lower().startswith("x-") and "-forwarded-" not in pair[0].lower()]
-    assert ours == more
+    names = {name for name, _ in more}
+    assert [pair for pair in fields if pair[0] in names] == more
 
 
 def test_rfc9113_8_2_1_values_may_have_obs_text(c):
@@ -218,14 +239,10 @@ def test_rfc9113_8_2_2_te_trailers_is_taken_and_not_passed_on(c):
     assert "te" not in [name.lower() for name, _ in seen(answer)]
 
 
-def test_rfc9113_8_2_2_answers_carry_no_connection_fields():
+def test_rfc9113_8_2_2_answers_carry_no_connection_fields(odd):
     """h2wire itself looks at every head."""
-    script = answering(response(b"x", Connection="keep-alive, X-Hop", Keep_Alive="timeout=5", X_Hop="1",
-                                Proxy_Connection="keep-alive", Upgrade="h2c", X_MIXED="Case"))
-    with ScriptedUpstream(script) as up, Gate(plain(up.origin), count_threads="1") as gate, \
-            H2.plain(gate) as c:
-        answer = c.get(1)
-        assert answer["x-mixed"] == "Case" and answer["x-hop"] is None and answer.body == b"x"
+    answer = odd.get(1, "/hops/")
+    assert answer["x-mixed"] == "Case" and answer["x-hop"] is None and answer.body == b"x"
 
 
 def test_rfc9113_8_2_3_cookie_crumbs_are_joined(c):
@@ -308,12 +325,8 @@ def test_rfc9113_8_5_only_data_in_a_tunnel(c):
     c.expect_alive()
 
 
-def test_rfc9113_8_6_no_101():
-    script = answering_once(b"HTTP/1.1 101 Switching Protocols\r\n"
-                            b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n")
-    with ScriptedUpstream(script) as up, Gate(plain(up.origin), count_threads="1") as gate, \
-            H2.plain(gate) as c:
-        assert c.get(1).status == 502
+def test_rfc9113_8_6_no_101(odd):
+    assert odd.get(1, "/switching/").status == 502
 
 
 def test_rfc9113_8_7_refused_means_unprocessed(c, demo):
@@ -333,15 +346,12 @@ def test_rfc9113_8_7_refused_means_unprocessed(c, demo):
     assert requests() == before + limit
 
 
-def test_rfc9113_8_1_truncated_answers_do_not_look_complete():
-    script = answering_once(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
-    with ScriptedUpstream(script) as up, Gate(plain(up.origin), count_threads="1") as gate, \
-            H2.plain(gate) as c:
-        c.request(1)
-        with pytest.raises(h2.Reset) as e:
-            c.response(1)
-        assert e.value.code == h2.INTERNAL_ERROR
-        c.expect_alive()
+def test_rfc9113_8_1_truncated_answers_do_not_look_complete(odd):
+    odd.request(1, path="/short/")
+    with pytest.raises(h2.Reset) as e:
+        odd.response(1)
+    assert e.value.code == h2.INTERNAL_ERROR
+    odd.expect_alive()
 
 
 # ---- limits ----
