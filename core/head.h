@@ -71,13 +71,14 @@
 	X(ACCEPT_LANGUAGE, "accept-language", 0)                 \
 	X(X_FORWARDED_FOR, "x-forwarded-for", FIELD_NO_NOMINATE) \
 	X(X_FRAME_OPTIONS, "x-frame-options", 0)
-#define FIELDS_16(X)                                       \
-	X(CONTENT_LANGUAGE, "content-language", 0)         \
-	X(CONTENT_LOCATION, "content-location", 0)         \
-	X(CONTENT_ENCODING, "content-encoding", 0)         \
-	X(PROXY_CONNECTION, "proxy-connection", FIELD_HOP) \
-	X(WWW_AUTHENTICATE, "www-authenticate", 0)         \
-	X(X_FORWARDED_HOST, "x-forwarded-host", FIELD_NO_NOMINATE)
+#define FIELDS_16(X)                                               \
+	X(CONTENT_LANGUAGE, "content-language", 0)                 \
+	X(CONTENT_LOCATION, "content-location", 0)                 \
+	X(CONTENT_ENCODING, "content-encoding", 0)                 \
+	X(PROXY_CONNECTION, "proxy-connection", FIELD_HOP)         \
+	X(WWW_AUTHENTICATE, "www-authenticate", 0)                 \
+	X(X_FORWARDED_HOST, "x-forwarded-host", FIELD_NO_NOMINATE) \
+	X(X_FORWARDED_USER, "x-forwarded-user", FIELD_NO_NOMINATE)
 #define FIELDS_17(X)                                                             \
 	X(IF_MODIFIED_SINCE, "if-modified-since", 0)                             \
 	X(SEC_WEBSOCKET_KEY, "sec-websocket-key", 0)                             \

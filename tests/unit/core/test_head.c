@@ -96,7 +96,7 @@ static void test_flags(void **state)
 	static const enum field_id no_nominate[] = {
 		FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_FORWARDED,
 		FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PROTO,
-		FIELD_X_FORWARDED_PREFIX,
+		FIELD_X_FORWARDED_PREFIX, FIELD_X_FORWARDED_USER,
 	};
 	unsigned hops = 0, kept = 0;
 
