@@ -31,8 +31,28 @@ struct conf_target {
 	struct conf_pos pos;
 };
 
+/* What happens to fields of that name; rules are followed in their order. */
+enum conf_header_op {
+	CONF_HEADER_SET,    /* this one instead of all there are */
+	CONF_HEADER_ADD,    /* this one, too */
+	CONF_HEADER_REMOVE,
+};
+
 struct conf_header {
 	struct str name, value;
+	enum conf_header_op op;
+};
+
+/* A file that is the body of error pages with this status, for who takes HTML. */
+struct conf_page {
+	uint16_t status;
+	struct str path; /* bytes: conf_file of the same path */
+};
+
+/* Addresses whose first bits are these; IPv4 ones as ::ffff:0:0/96 (RFC 4291 section 2.5.5.2). */
+struct conf_net {
+	uint8_t ip[16];
+	uint8_t bits;
 };
 
 struct conf_mount {
@@ -40,8 +60,16 @@ struct conf_mount {
 	enum conf_origin_kind kind;
 	struct conf_target *target; /* PROXY */
 	struct str base;        /* PROXY: what replaces the mountpoint, no trailing '/' */
+	bool exact;             /* for this very path: the mountpoint is as it was written */
 	struct str redirect;    /* REDIRECT: absolute URL, no trailing '/' */
+	bool redirect_as_is;    /* to that URL as it was written, without the request's path and query */
 	uint16_t redirect_status;
+	struct conf_header *headers, *request_headers; /* the vhost's, then its own */
+	size_t nheaders, nrequest_headers;
+	struct str auth_path;   /* who may come in; empty: everybody. bytes: conf_file of the same path */
+	struct str auth_realm;
+	bool auth_forward;      /* the upstream gets the credentials too */
+	struct conf_pos auth_pos;
 	struct limits limits;   /* the vhost's, with what the mount overrides */
 	struct timeouts timeouts;
 	struct conf_pos pos;
@@ -49,7 +77,9 @@ struct conf_mount {
 
 struct conf_vhost {
 	struct str name;        /* lower case, no trailing dot */
-	struct conf_listener *listener;
+	struct conf_listener *listener; /* the first of them */
+	struct conf_listener **listeners;
+	size_t nlisteners;
 	bool tls;
 	struct str cert_path, key_path, ca_path; /* bytes: conf_file of the same path */
 	struct conf_pos cert_pos, key_pos, ca_pos;
@@ -57,8 +87,10 @@ struct conf_vhost {
 	uint64_t ssl_options_set, ssl_options_clear;
 	struct conf_mount *mounts; /* longest mountpoint first */
 	size_t nmounts;
-	struct conf_header *headers; /* set on every answer */
-	size_t nheaders;
+	struct conf_header *headers, *request_headers; /* for answers, for requests to upstreams */
+	size_t nheaders, nrequest_headers;
+	struct conf_page *pages;
+	size_t npages;
 	bool sts;
 	bool strict_host_check; /* of its listener: names that no vhost has are not answered by the first */
 	int access_log;         /* index into config.logs, -1: none */
@@ -72,6 +104,7 @@ struct conf_listener {
 	struct str name;        /* "*:443", "127.0.0.1:8443", "[::1]:443", "unix:/run/x": unique */
 	struct str interface;   /* address in canonical form, interface name, socket path; empty: all */
 	struct str unix_user, unix_group; /* owner of the socket file; empty: the parent's own */
+	unsigned unix_mode;     /* of the socket file; 0: 0600 */
 	bool is_unix;
 	bool no_ipv6, only_ipv6;
 	uint16_t port;
@@ -81,7 +114,7 @@ struct conf_listener {
 	struct conf_pos pos;    /* of the port key */
 };
 
-/* A file the configuration names and the parent reads: certificates, keys, style sheet. */
+/* A file the configuration names and the parent reads: certificates, keys, passwords, pages. */
 struct conf_file {
 	struct str path;
 	struct str bytes; /* as bundled */
@@ -102,6 +135,10 @@ struct conf_global {
 	struct str server_string;
 	struct str error_css;   /* path of a style sheet instead of the built-in one */
 	struct limits limits;
+	struct conf_net *trusted; /* proxies that say truly whom they speak for */
+	size_t ntrusted;
+	bool trust_unix;        /* whoever comes by a Unix socket is one */
+	bool forwarded, via;    /* Forwarded and Via are added */
 	bool connections_per_address_written; /* the default leaves out loopback and Unix peers */
 	struct timeouts timeouts;
 };

@@ -14,6 +14,15 @@ void conf_set_none(struct conf_loader *l, const struct conf_key *k, void *object
 	(void)!conf_take_text(l, v, &text);
 }
 
+/* Taken when the vhost or mount has been read as a whole. */
+void conf_set_later(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
+{
+	(void)l;
+	(void)k;
+	(void)object;
+	(void)v;
+}
+
 void conf_set_text(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
 {
 	struct str text;

@@ -64,6 +64,7 @@ enum {
 
 #define G(member) offsetof(struct conf_global, member)
 #define V(member) offsetof(struct conf_vhost_draft, member)
+#define M(member) offsetof(struct conf_mount_draft, m.member)
 
 static const struct conf_key keys[CONF_KEY_COUNT] = {
 #define X(id_, scope_, name_, aliases_, kind_, state_, flags_, set_, at_, what_) \

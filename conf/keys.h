@@ -25,6 +25,7 @@
 #define CONF_KIND_TABLE(X)                                                                         \
 	X(ANY, "a value", "")                                                                      \
 	X(TEXT, "a text", "")                                                                      \
+	X(TEXTS, "a text, or a list of texts", "write \"a\", or [ \"a\", \"b\" ]")                 \
 	X(BOOL, "yes or no", "write yes or no (on and off, true and false, 1 and 0 are the same)") \
 	X(COUNT, "a whole number", "write decimal digits, without leading zeros")                  \
 	X(DURATION, "a duration", "write 500ms, 5s, 2m, 1h or 7d; a plain number is seconds")      \
@@ -116,22 +117,24 @@ enum conf_key_flags {
 	  "no client is refused for its User-Agent")                                                         \
 	X(RLIMIT_NOFILE, GLOBAL, "rlimit-nofile", "", COUNT, LATER, ONCE, none, 0,                           \
 	  "the limit that the process was started with holds")                                               \
-	X(TRUSTED_PROXIES, GLOBAL, "trusted-proxies", "", ANY, LATER, ONCE, none, 0,                         \
-	  "no client's X-Forwarded-* is believed")                                                           \
+	X(TRUSTED_PROXIES, GLOBAL, "trusted-proxies", "", TEXTS, WORKS, ONCE, trusted, 0,                    \
+	  "proxies whose X-Forwarded-* is believed: addresses, networks, \"unix\"")                          \
 	X(PROXY_PROTOCOL, GLOBAL, "proxy-protocol", "", ANY, LATER, ONCE, none, 0,                           \
 	  "no PROXY header is read")                                                                         \
-	X(FORWARDED, GLOBAL, "forwarded", "", BOOL, LATER, ONCE, none, 0, "no Forwarded field is added")     \
-	X(VIA, GLOBAL, "via", "", BOOL, LATER, ONCE, none, 0, "no Via field is added")                       \
+	X(FORWARDED, GLOBAL, "forwarded", "", BOOL, WORKS, ONCE, flag, G(forwarded),                         \
+	  "upstreams get a Forwarded field, too (RFC 7239)")                                                 \
+	X(VIA, GLOBAL, "via", "", BOOL, WORKS, ONCE, flag, G(via),                                           \
+	  "upstreams and clients get a Via field (RFC 9110 section 7.6.3)")                                  \
 	/* vhost */                                                                                          \
 	X(NAME, VHOST, "name", "", TEXT, WORKS, ONCE, vhost_name, 0,                                         \
 	  "host name, or *.example.com; what clients ask for")                                               \
 	X(PORT, VHOST, "port", "", PORT, WORKS, ONCE, port, 0, "port to listen on")                          \
-	X(INTERFACE, VHOST, "interface", "", TEXT, WORKS, ONCE, text, V(interface),                          \
-	  "address or interface to listen on, or the socket's path; none: all addresses")                    \
+	X(INTERFACE, VHOST, "interface", "", TEXTS, WORKS, ONCE, later, 0,                                   \
+	  "addresses or interfaces to listen on, or the socket's path; none: all addresses")                 \
 	X(UNIX_SOCKET, VHOST, "unix-socket", "", BOOL, WORKS, ONCE, flag, V(unix_socket),                    \
 	  "listen on the Unix socket that \"interface\" names")                                              \
 	X(UNIX_SOCKET_PERMS, VHOST, "unix-socket-perms", "", TEXT, WORKS, ONCE, unix_perms, 0,               \
-	  "user:group that own the listening socket")                                                        \
+	  "user:group that own the listening socket, and perhaps :mode; 0600 without")                       \
 	X(NOIPV6, VHOST, "noipv6", "", BOOL, WORKS, ONCE, flag, V(no_ipv6), "listen on IPv4 only")           \
 	X(IPV6ONLY, VHOST, "ipv6only", "", BOOL, WORKS, ONCE, ipv6only, 0,                                   \
 	  "on: listen on IPv6 only; off: on IPv4 only")                                                      \
@@ -157,7 +160,14 @@ enum conf_key_flags {
 	X(STS, VHOST, "sts", "", BOOL, WORKS, ONCE, flag, V(v.sts), "send Strict-Transport-Security")        \
 	X(ACCESS_LOG, VHOST, "access-log", "", TEXT, WORKS, ONCE, access_log, 0,                             \
 	  "file for a line a request")                                                                       \
-	X(HEADERS, VHOST, "headers", "", PAIRS, WORKS, ONCE, headers, 0, "fields set on every answer")       \
+	X(HEADERS, VHOST, "headers", "", PAIRS, WORKS, ONCE, later, 0, CONF_HEADERS)                         \
+	X(HEADERS_ADD, VHOST, "headers-add", "", PAIRS, WORKS, ONCE, later, 0, CONF_HEADERS_ADD)             \
+	X(HEADERS_REMOVE, VHOST, "headers-remove", "", TEXTS, WORKS, ONCE, later, 0, CONF_HEADERS_REMOVE)    \
+	X(REQUEST_HEADERS, VHOST, "request-headers", "", PAIRS, WORKS, ONCE, later, 0, CONF_REQUEST_HEADERS) \
+	X(REQUEST_HEADERS_ADD, VHOST, "request-headers-add", "", PAIRS, WORKS, ONCE, later, 0,               \
+	  CONF_REQUEST_HEADERS_ADD)                                                                          \
+	X(REQUEST_HEADERS_REMOVE, VHOST, "request-headers-remove", "", TEXTS, WORKS, ONCE, later, 0,         \
+	  CONF_REQUEST_HEADERS_REMOVE)                                                                       \
 	X(MOUNTS, VHOST, "mounts", "", LIST, WORKS, ONCE, mounts, 0, "what is served under which path")      \
 	X(WS_PROTOCOLS, VHOST, "ws-protocols", "", LIST, WORKS, ONCE, ws_protocols, 0,                       \
 	  "raw-proxy and lws-acme-client with their options")                                                \
@@ -185,8 +195,10 @@ enum conf_key_flags {
 	X(REDIRECT_HTTP, VHOST, "redirect-http", "", BOOL, LATER, ONCE, none, 0, CONF_PLAIN_LATER)           \
 	X(ALLOW_HTTP_ON_HTTPS, VHOST, "allow-http-on-https", "", BOOL, LATER, ONCE, none, 0,                 \
 	  CONF_PLAIN_LATER)                                                                                  \
-	X(ERROR_DOCUMENT_404, VHOST, "error-document-404", "", TEXT, LATER, ONCE, none, 0,                   \
-	  "the built-in page answers")                                                                       \
+	X(ERROR_PAGES, VHOST, "error-pages", "", PAIRS, WORKS, ONCE, error_pages, 0,                         \
+	  "files shown instead of the built-in error pages, by status")                                      \
+	X(ERROR_DOCUMENT_404, VHOST, "error-document-404", "", TEXT, WORKS, ONCE, error_document, 0,         \
+	  "the same for 404 alone")                                                                          \
 	X(WEBSOCKET_OVER_H2, VHOST, "websocket-over-h2", "", BOOL, LATER, ONCE, none, 0,                     \
 	  "it stays on")                                                                                     \
 	X(CLIENT_SSL_CERT, VHOST, "client-ssl-cert", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)       \
@@ -216,8 +228,28 @@ enum conf_key_flags {
 	X(MOUNT_LIMITS, MOUNT, "limits", "", SECTION, WORKS, ONCE, mount_limits, 0, "limits of this mount")  \
 	X(MOUNT_TIMEOUTS, MOUNT, "timeouts", "", SECTION, WORKS, ONCE, mount_timeouts, 0,                    \
 	  "timeouts of this mount")                                                                          \
+	X(EXACT_MATCH, MOUNT, "exact-match", "", BOOL, WORKS, ONCE, flag, M(exact),                          \
+	  "for the mountpoint itself, not for what lies below it")                                           \
+	X(REDIRECT_CODE, MOUNT, "redirect-code", "", COUNT, WORKS, ONCE, redirect_code, 0,                   \
+	  "status of a redirect: 301, 302, 307 or 308; 301 without")                                         \
+	X(APPEND_PATH, MOUNT, "append-path", "", BOOL, WORKS, ONCE, append_path, 0,                          \
+	  "a redirect's URL is followed by the request's path and query; yes without")                       \
+	X(MOUNT_HEADERS, MOUNT, "headers", "", PAIRS, WORKS, ONCE, later, 0, CONF_HEADERS)                   \
+	X(MOUNT_HEADERS_ADD, MOUNT, "headers-add", "", PAIRS, WORKS, ONCE, later, 0, CONF_HEADERS_ADD)       \
+	X(MOUNT_HEADERS_REMOVE, MOUNT, "headers-remove", "", TEXTS, WORKS, ONCE, later, 0,                   \
+	  CONF_HEADERS_REMOVE)                                                                               \
+	X(MOUNT_REQUEST_HEADERS, MOUNT, "request-headers", "", PAIRS, WORKS, ONCE, later, 0,                 \
+	  CONF_REQUEST_HEADERS)                                                                              \
+	X(MOUNT_REQUEST_HEADERS_ADD, MOUNT, "request-headers-add", "", PAIRS, WORKS, ONCE, later, 0,         \
+	  CONF_REQUEST_HEADERS_ADD)                                                                          \
+	X(MOUNT_REQUEST_HEADERS_REMOVE, MOUNT, "request-headers-remove", "", TEXTS, WORKS, ONCE, later, 0,   \
+	  CONF_REQUEST_HEADERS_REMOVE)                                                                       \
 	X(BASIC_AUTH, MOUNT, "basic-auth", "", TEXT, GUARD, ONCE, guard, 0,                                  \
 	  "file with users and passwords")                                                                   \
+	X(BASIC_AUTH_REALM, MOUNT, "basic-auth-realm", "", TEXT, WORKS, ONCE, text, M(auth_realm),           \
+	  "what a browser calls the place that wants a password; the vhost's name without")                  \
+	X(BASIC_AUTH_FORWARD, MOUNT, "basic-auth-forward", "", BOOL, WORKS, ONCE, flag, M(auth_forward),     \
+	  "the upstream gets the credentials, too, not just the user's name")                                \
 	X(AUTH_MASK, MOUNT, "auth-mask", "", COUNT, GUARD, ONCE, guard, 0, "rights a user needs")            \
 	X(DEFAULT, MOUNT, "default", "", TEXT, LATER, ONCE, none, 0, CONF_FILES_LATER)                       \
 	X(CACHE_MAX_AGE, MOUNT, "cache-max-age", "", DURATION, LATER, ONCE, none, 0, CONF_FILES_LATER)       \
@@ -251,6 +283,12 @@ enum conf_key_flags {
 	X(ACME_ORGANIZATION, ACME, "organization", "", TEXT, WORKS, ONCE, none, 0,                           \
 	  "not part of the certificate")
 
+#define CONF_HEADERS "fields of answers that are set: \"name\": \"value\""
+#define CONF_HEADERS_ADD "fields of answers that are added to those there are"
+#define CONF_HEADERS_REMOVE "names of fields that no answer keeps"
+#define CONF_REQUEST_HEADERS "fields that are set for the upstream"
+#define CONF_REQUEST_HEADERS_ADD "fields that are added for the upstream"
+#define CONF_REQUEST_HEADERS_REMOVE "names of fields that the upstream does not get"
 #define CONF_RAW_LATER "raw connections are closed"
 #define CONF_PLAIN_LATER "plain HTTP on a TLS port gets a 400"
 #define CONF_HTTPS_LATER "https:// origins are not served"

@@ -8,16 +8,18 @@ void conf_set_mountpoint(struct conf_loader *l, const struct conf_key *k, void *
 {
 	struct conf_mount_draft *d = object;
 	const char *remedy = NULL, *reason;
-	struct str text;
+	struct str written, text;
 
 	(void)k;
-	if (!conf_take_text(l, v, &text))
+	if (!conf_take_text(l, v, &written))
 		return;
-	reason = conf_mountpoint_parse(text, &text, &remedy);
-	if (reason)
+	reason = conf_mountpoint_parse(written, &text, &remedy);
+	if (reason) {
 		conf_error(l, v, remedy, "%s", reason);
-	else
-		d->m.mountpoint = arena_dup(&l->c->arena, text);
+		return;
+	}
+	d->m.mountpoint = arena_dup(&l->c->arena, text);
+	d->written = arena_dup(&l->c->arena, written);
 }
 
 /* The one target of this address. */
@@ -88,6 +90,7 @@ void conf_set_origin(struct conf_loader *l, const struct conf_key *k, void *obje
 		conf_error(l, v, remedy, "%s", reason);
 		return;
 	}
+	d->has_origin = true;
 	d->m.kind = o.kind;
 	switch (o.kind) {
 	case CONF_ORIGIN_PROXY:
@@ -97,12 +100,37 @@ void conf_set_origin(struct conf_loader *l, const struct conf_key *k, void *obje
 		break;
 	case CONF_ORIGIN_REDIRECT:
 		d->m.redirect = arena_dup(&l->c->arena, o.redirect);
-		d->m.redirect_status = o.redirect_status;
+		d->redirect_url = arena_dup(&l->c->arena, o.redirect_url);
+		d->has_query = o.has_query;
 		break;
 	case CONF_ORIGIN_NOT_SERVED:
 		conf_warning(l, v, NULL, "%s are not served: this mount answers 501", o.not_served);
 		break;
 	}
+}
+
+void conf_set_redirect_code(struct conf_loader *l, const struct conf_key *k, void *object,
+			    const struct conf_node *v)
+{
+	uint64_t code;
+
+	if (!conf_take_number(l, k, v, CONF_COUNT_MAX, &code))
+		return;
+	if (code == 301 || code == 302 || code == 307 || code == 308)
+		((struct conf_mount_draft *)object)->m.redirect_status = (uint16_t)code;
+	else
+		conf_error(l, v, "301 and 308 are for good, 302 and 307 for now; 307 and 308 keep the method",
+			   "%ju is none of 301, 302, 307 and 308", (uintmax_t)code);
+}
+
+void conf_set_append_path(struct conf_loader *l, const struct conf_key *k, void *object,
+			  const struct conf_node *v)
+{
+	bool append;
+
+	(void)k;
+	if (conf_take_bool(l, v, &append))
+		((struct conf_mount_draft *)object)->m.redirect_as_is = !append;
 }
 
 /* A key that protects the mount. */
@@ -132,12 +160,77 @@ void conf_set_mount_timeouts(struct conf_loader *l, const struct conf_key *k, vo
 			  &((struct conf_mount_draft *)object)->m.timeouts, v);
 }
 
+static void finish_redirect(struct conf_loader *l, struct conf_mount_draft *d)
+{
+	const struct conf_node *code = d->seen[CONF_KEY_REDIRECT_CODE];
+	const struct conf_node *append = d->seen[CONF_KEY_APPEND_PATH];
+	const struct conf_node *origin = d->seen[CONF_KEY_ORIGIN];
+
+	if (d->m.kind == CONF_ORIGIN_REDIRECT) {
+		if (d->m.redirect_as_is)
+			d->m.redirect = d->redirect_url;
+		else if (d->has_query)
+			conf_error(l, origin, "add \"append-path\": \"0\" to redirect to just this URL",
+				   "a redirect's URL ends before \"?\" and \"#\": the request's follow");
+	} else if (d->has_origin && (code || append)) {
+		conf_error(l, code ? code->key : append->key, "a redirect's origin begins with \">\"",
+			   "\"%s\" is for redirects", code ? "redirect-code" : "append-path");
+	}
+}
+
+static bool is_private(const struct conf_vhost *v)
+{
+	for (size_t i = 0; i < v->nlisteners; i++) {
+		struct str on = v->listeners[i]->interface;
+
+		if (!v->listeners[i]->is_unix && !str_starts(on, STR("127.")) && !str_eq(on, STR("::1")) &&
+		    !str_eq(on, STR("lo")))
+			return false;
+	}
+	return true;
+}
+
+static void finish_auth(struct conf_loader *l, struct conf_mount_draft *d, const struct conf_vhost *v)
+{
+	static const enum conf_key_id more[] = { CONF_KEY_BASIC_AUTH_REALM, CONF_KEY_BASIC_AUTH_FORWARD };
+	const struct conf_node *auth = d->seen[CONF_KEY_BASIC_AUTH];
+
+	if (!d->m.auth_realm.n)
+		d->m.auth_realm = v->name;
+	if (auth && d->m.auth_path.n && !v->tls && !is_private(v))
+		conf_warning(l, auth->key, "give the vhost a certificate",
+			     "passwords can be read on their way here: this vhost speaks plain HTTP");
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+		if (d->seen[more[i]] && !auth)
+			conf_error(l, d->seen[more[i]]->key, "add \"basic-auth\": \"/etc/gatehouse/users\"",
+				   "\"%s\" without \"basic-auth\"", conf_keys()[more[i]].name);
+}
+
+static void make_headers(struct conf_loader *l, struct conf_mount_draft *d, const struct conf_vhost *v)
+{
+	const struct conf_node *const *seen = d->seen;
+	const struct conf_header_nodes down = { seen[CONF_KEY_MOUNT_HEADERS_REMOVE],
+						seen[CONF_KEY_MOUNT_HEADERS],
+						seen[CONF_KEY_MOUNT_HEADERS_ADD] };
+	const struct conf_header_nodes up = { seen[CONF_KEY_MOUNT_REQUEST_HEADERS_REMOVE],
+					      seen[CONF_KEY_MOUNT_REQUEST_HEADERS],
+					      seen[CONF_KEY_MOUNT_REQUEST_HEADERS_ADD] };
+
+	d->m.headers = v->headers;
+	d->m.nheaders = v->nheaders;
+	d->m.request_headers = v->request_headers;
+	d->m.nrequest_headers = v->nrequest_headers;
+	conf_make_headers(l, &down, false, &d->m.headers, &d->m.nheaders);
+	conf_make_headers(l, &up, true, &d->m.request_headers, &d->m.nrequest_headers);
+}
+
 static void load_mount(struct conf_loader *l, struct conf_vhost_draft *vhost, const struct conf_node *node,
 		       struct conf_mount *out)
 {
 	struct conf_mount_draft d = { .guarded = vhost->guarded };
 
 	d.m.kind = CONF_ORIGIN_NOT_SERVED;
+	d.m.redirect_status = 301;
 	d.m.limits = vhost->v.limits;
 	d.m.timeouts = vhost->v.timeouts;
 	d.m.pos = node->pos;
@@ -148,6 +241,11 @@ static void load_mount(struct conf_loader *l, struct conf_vhost_draft *vhost, co
 		conf_error(l, node, "add \"origin\": \"unix:/run/app.sock\"", "this mount has no origin");
 	if (d.seen[CONF_KEY_MOUNTPOINT])
 		d.m.pos = d.seen[CONF_KEY_MOUNTPOINT]->pos;
+	if (d.m.exact)
+		d.m.mountpoint = d.written;
+	finish_redirect(l, &d);
+	finish_auth(l, &d, &vhost->v);
+	make_headers(l, &d, &vhost->v);
 	if (d.guarded)
 		d.m.kind = CONF_ORIGIN_NOT_SERVED;
 	*out = d.m;
@@ -164,6 +262,8 @@ static int longest_first(const void *a, const void *b)
 	order = x->mountpoint.n ? memcmp(x->mountpoint.p, y->mountpoint.p, x->mountpoint.n) : 0;
 	if (order)
 		return order;
+	if (x->exact != y->exact)
+		return x->exact ? -1 : 1;
 	if (x->pos.line != y->pos.line)
 		return x->pos.line < y->pos.line ? -1 : 1;
 	return x->pos.column < y->pos.column ? -1 : 1;
@@ -185,7 +285,7 @@ void conf_load_mounts(struct conf_loader *l, struct conf_vhost_draft *d)
 	for (size_t i = 1; i < v->nmounts; i++) {
 		const struct conf_mount *a = &v->mounts[i - 1], *b = &v->mounts[i];
 
-		if (b->mountpoint.n && str_eq(a->mountpoint, b->mountpoint))
+		if (b->mountpoint.n && a->exact == b->exact && str_eq(a->mountpoint, b->mountpoint))
 			conf_report_add(l->r, CONF_ERROR, b->pos, NULL,
 					"\"%.*s\" is mounted twice, first at %s", CONF_QUOTE(b->mountpoint),
 					conf_place(l, a->pos));

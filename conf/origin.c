@@ -201,9 +201,9 @@ static const char *redirect(struct str s, struct conf_origin *o, const char **re
 
 	host = after(url, str_starts(url, STR("https://")) ? 8 : 7);
 	o->kind = CONF_ORIGIN_REDIRECT;
+	o->redirect_url = url;
 	o->redirect = without_slashes(url);
-	o->redirect_status = 301;
-	if (!host.n || host.p[0] == '/')
+	if (!host.n || strchr("/?#:", host.p[0]))
 		return "the host to redirect to is missing";
 	for (size_t i = 0; i < url.n; i++) {
 		char c = url.p[i];
@@ -212,8 +212,7 @@ static const char *redirect(struct str s, struct conf_origin *o, const char **re
 			*remedy = "percent-encode it";
 			return "a URL is made of printable ASCII characters without blanks";
 		}
-		if (c == '?' || c == '#')
-			return "a redirect's URL ends before \"?\" and \"#\": the request's follow";
+		o->has_query |= c == '?' || c == '#';
 	}
 	return NULL;
 }

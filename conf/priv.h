@@ -4,7 +4,8 @@
  *	prepare.c  bytes made fit for libyaml        explain.c  libyaml's errors in plain words
  *	read.c     events into nodes                 value.c    texts into numbers, durations, sizes
  *	keys.c     the key table                     walk.c     a mapping against the key table
- *	load.c     the pass over all files           global.c, vhost.c, listener.c, mount.c  the setters
+ *	load.c     the pass over all files           global.c, vhost.c, listener.c, mount.c, headers.c,
+ *	                                             net.c, pages.c  the setters
  *	origin.c   what a mount's origin says        map.c      names to objects
  */
 #pragma once
@@ -148,7 +149,8 @@ struct conf_origin {
 	uint16_t port;
 	struct str base;     /* slice, no trailing '/' */
 	struct str redirect; /* slice, no trailing '/' */
-	uint16_t redirect_status;
+	struct str redirect_url; /* the same as it was written */
+	bool has_query;      /* in redirect_url is a '?' or '#' */
 	const char *not_served; /* NOT_SERVED: what is not served */
 };
 
@@ -160,6 +162,11 @@ const char *conf_mountpoint_parse(struct str s, struct str *out, const char **re
 const char *conf_name_parse(struct str s, struct str *out, const char **remedy) MUST_USE;
 /* Canonical text of a numeric address (no brackets). False: it is none. */
 bool conf_address_parse(struct arena *a, struct str host, struct str *out, bool *is_ip6) MUST_USE;
+
+/* ---- net.c: pure ---- */
+
+/* "192.0.2.1", "10.0.0.0/8", "2001:db8::/32". NULL, or a static reason why s is none of that. */
+const char *conf_net_parse(struct str s, struct conf_net *out) MUST_USE;
 
 /* ---- load.c, walk.c ---- */
 
@@ -191,7 +198,9 @@ struct conf_loader {
 /* A vhost while it is read. */
 struct conf_vhost_draft {
 	struct conf_vhost v;
-	struct str interface, unix_user, unix_group;
+	struct str unix_user, unix_group;
+	unsigned unix_mode;
+	size_t listeners_cap, pages_cap;
 	uint16_t port;
 	bool unix_socket, no_ipv6, only_ipv6;
 	bool guarded; /* something that is not enforced yet protects it: 501 */
@@ -202,7 +211,10 @@ struct conf_vhost_draft {
 /* A mount while it is read. */
 struct conf_mount_draft {
 	struct conf_mount m;
-	const struct conf_node *node;
+	struct str written;      /* the mountpoint, perhaps with a '/' at its end */
+	struct str redirect_url; /* as it was written */
+	bool has_query;          /* in there is a '?' or '#' */
+	bool has_origin;         /* one that can be read */
 	bool guarded; /* something that is not enforced yet protects it: 501 */
 	const struct conf_node *seen[CONF_KEY_COUNT];
 };
@@ -236,6 +248,10 @@ bool conf_first(struct conf_loader *l, struct conf_map *names, struct str name,
 /* Each item of a list, or the mapping itself where one is enough: first call with NULL. */
 const struct conf_node *conf_next_mapping(struct conf_loader *l, const struct conf_node *v,
 					  const struct conf_node *item);
+/* The same for texts. */
+const struct conf_node *conf_next_text(struct conf_loader *l, const struct conf_node *v,
+				       const struct conf_node *item, struct str *out);
+struct str conf_lower(struct arena *a, struct str s) MUST_USE;
 
 void conf_error(struct conf_loader *l, const struct conf_node *at, const char *remedy, const char *fmt, ...)
 	PRINTF(4, 5);
@@ -254,12 +270,18 @@ void conf_finish_global(struct conf_loader *l);
 void conf_load_vhost(struct conf_loader *l, const struct conf_node *node);
 /* Notes that the configuration names a file, to be read by the parent. */
 void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret);
-/* listener.c: NULL when an error was reported */
-struct conf_listener *conf_listener_of(struct conf_loader *l, struct conf_vhost_draft *d);
+/* listener.c: d->v.listeners, none when an error was reported */
+void conf_load_listeners(struct conf_loader *l, struct conf_vhost_draft *d);
 /* When all vhosts are there: each listener's list of them. */
 void conf_finish_listeners(struct conf_loader *l);
 /* mount.c */
 void conf_load_mounts(struct conf_loader *l, struct conf_vhost_draft *d);
+/* headers.c: the values of the three keys that make rules (NULL: not there), added to the *n rules so far */
+struct conf_header_nodes {
+	const struct conf_node *remove, *set, *add;
+};
+void conf_make_headers(struct conf_loader *l, const struct conf_header_nodes *from, bool up,
+		       struct conf_header **rules, size_t *n);
 /*
  * The keys of a `limits` or `timeouts` section (scope) that stands at a level: CONF_IN_GLOBAL, _VHOST,
  * _MOUNT.

@@ -3,7 +3,7 @@
  */
 #include "conf/priv.h"
 
-static struct str lower(struct arena *a, struct str s)
+struct str conf_lower(struct arena *a, struct str s)
 {
 	char *p = arena_dup_c(a, s);
 
@@ -44,7 +44,7 @@ void conf_set_vhost_name(struct conf_loader *l, const struct conf_key *k, void *
 	if (reason)
 		conf_error(l, v, remedy, "%s", reason);
 	else
-		d->v.name = lower(&l->c->arena, text);
+		d->v.name = conf_lower(&l->c->arena, text);
 }
 
 void conf_set_port(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
@@ -73,25 +73,55 @@ void conf_set_ipv6only(struct conf_loader *l, const struct conf_key *k, void *ob
 	d->no_ipv6 |= !only;
 }
 
+/* As chmod takes it: 660 or 0660. False: it is no such thing, or would let nobody in. */
+static bool to_mode(struct str s, unsigned *out)
+{
+	unsigned mode = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '7' || i > 3)
+			return false;
+		mode = mode * 8 + (unsigned)(s.p[i] - '0');
+	}
+	*out = mode;
+	return s.n >= 3 && mode > 0 && mode <= 0777;
+}
+
+/* What comes before the next ':', which is taken off with it. */
+static struct str take_part(struct str *s)
+{
+	const char *colon = s->n ? memchr(s->p, ':', s->n) : NULL;
+	struct str part = str_of(s->p, colon ? (size_t)(colon - s->p) : s->n);
+	size_t used = part.n + (colon != NULL);
+
+	*s = str_of(s->p + used, s->n - used);
+	return part;
+}
+
 void conf_set_unix_perms(struct conf_loader *l, const struct conf_key *k, void *object,
 			 const struct conf_node *v)
 {
 	struct conf_vhost_draft *d = object;
-	const char *colon;
-	struct str text;
+	struct str text, user, group;
 
 	(void)k;
 	if (!conf_take_text(l, v, &text))
 		return;
-	colon = memchr(text.p, ':', text.n);
-	if (!colon || colon == text.p || colon + 1 == text.p + text.n) {
-		conf_error(l, v, "write user:group", "\"%.*s\" is not user:group", CONF_QUOTE(text));
+	text = arena_dup(&l->c->arena, text);
+	user = take_part(&text);
+	group = take_part(&text);
+	if (!user.n || !group.n) {
+		conf_error(l, v, "write user:group, or user:group:0660", "\"%.*s\" is not user:group",
+			   CONF_QUOTE(v->text));
 		return;
 	}
-	text = arena_dup(&l->c->arena, text);
-	colon = memchr(text.p, ':', text.n);
-	d->unix_user = str_of(text.p, (size_t)(colon - text.p));
-	d->unix_group = str_of(colon + 1, text.n - d->unix_user.n - 1);
+	if (text.n && !to_mode(text, &d->unix_mode)) {
+		conf_error(l, v, "write user:group:0660", "\"%.*s\" is no mode of a file",
+			   CONF_QUOTE(text));
+		return;
+	}
+	d->unix_user = user;
+	d->unix_group = group;
 }
 
 /* host-ssl-cert, -key, -ca */
@@ -228,69 +258,7 @@ void conf_set_keepalive_timeout(struct conf_loader *l, const struct conf_key *k,
 		((struct conf_vhost_draft *)object)->v.timeouts.keepalive_ms = ms;
 }
 
-/* ---- headers, ws-protocols ---- */
-
-/* RFC 9110 section 5.6.2 */
-static bool is_token(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", s.p[i]))
-			return false;
-	return s.n > 0;
-}
-
-/* What says where a message ends, or belongs to one connection: never a user's to set. */
-static bool is_framing(struct str name)
-{
-	static const char *const names[] = {
-		"connection", "content-length", "keep-alive", "proxy-connection",
-		"te", "trailer", "transfer-encoding", "upgrade"
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (str_eq_nocase(name, str_from_c(names[i])))
-			return true;
-	return false;
-}
-
-static void add_header(struct conf_loader *l, struct conf_vhost *v, size_t *cap, struct conf_map *names,
-		       const struct conf_node *value)
-{
-	struct str name = value->key->text, text;
-
-	if (!is_token(name)) {
-		conf_error(l, value->key, NULL, "\"%.*s\" is no header name", CONF_QUOTE(name));
-		return;
-	}
-	if (is_framing(name)) {
-		conf_error(l, value->key, NULL, "\"%.*s\" belongs to the connection and cannot be set",
-			   CONF_QUOTE(name));
-		return;
-	}
-	if (!conf_take_text(l, value, &text))
-		return;
-	if (!conf_first(l, names, lower(&l->tmp, name), value))
-		return;
-	arena_grow(&l->c->arena, v->headers, v->nheaders, *cap);
-	v->headers[v->nheaders++] = (struct conf_header){
-		.name = arena_dup(&l->c->arena, name),
-		.value = arena_dup(&l->c->arena, str_trim(text)),
-	};
-}
-
-void conf_set_headers(struct conf_loader *l, const struct conf_key *k, void *object,
-		      const struct conf_node *v)
-{
-	struct conf_vhost *vhost = &((struct conf_vhost_draft *)object)->v;
-	const struct conf_node *map = NULL;
-	struct conf_map names = { 0 };
-	size_t cap = 0;
-
-	(void)k;
-	while ((map = conf_next_mapping(l, v, map)))
-		for (const struct conf_node *value = map->child; value; value = value->next)
-			add_header(l, vhost, &cap, &names, value);
-}
+/* ---- ws-protocols ---- */
 
 /* The options of one protocol: two are known, the rest are plugins of the reference. */
 static void protocol(struct conf_loader *l, const struct conf_node *options)
@@ -336,23 +304,35 @@ void conf_set_ws_protocols(struct conf_loader *l, const struct conf_key *k, void
 /* ---- the vhost as a whole ---- */
 
 /* One name, one vhost on a listener. */
-static void check_name(struct conf_loader *l, struct conf_vhost_draft *d)
+static void check_name(struct conf_loader *l, const struct conf_vhost_draft *d)
 {
 	const struct conf_node *at = d->seen[CONF_KEY_NAME];
-	struct str both;
-	void **slot;
 
-	if (!at || !d->v.name.n || !d->v.listener)
-		return;
-	both = arena_printf(&l->tmp, "%.*s %.*s", STR_ARG(d->v.listener->name), STR_ARG(d->v.name));
-	slot = conf_map_at(&l->tmp, &l->names, both);
-	if (*slot)
-		conf_error(l, at, "a vhost has one name on one port: put the mounts of both into one",
-			   "\"%.*s\" on %.*s is there already, at %s", CONF_QUOTE(d->v.name),
-			   STR_ARG(d->v.listener->name),
-			   conf_place(l, ((const struct conf_node *)*slot)->pos));
-	else
-		*slot = (void *)(uintptr_t)at;
+	for (size_t i = 0; at && d->v.name.n && i < d->v.nlisteners; i++) {
+		struct str listener = d->v.listeners[i]->name;
+		struct str both = arena_printf(&l->tmp, "%.*s %.*s", STR_ARG(listener), STR_ARG(d->v.name));
+		void **slot = conf_map_at(&l->tmp, &l->names, both);
+
+		if (*slot)
+			conf_error(l, at, "a vhost has one name on one port: put the mounts of both into one",
+				   "\"%.*s\" on %.*s is there already, at %s", CONF_QUOTE(d->v.name),
+				   STR_ARG(listener), conf_place(l, ((const struct conf_node *)*slot)->pos));
+		else
+			*slot = (void *)(uintptr_t)at;
+	}
+}
+
+static void make_headers(struct conf_loader *l, struct conf_vhost_draft *d)
+{
+	const struct conf_node *const *seen = d->seen;
+	const struct conf_header_nodes down = { seen[CONF_KEY_HEADERS_REMOVE], seen[CONF_KEY_HEADERS],
+						seen[CONF_KEY_HEADERS_ADD] };
+	const struct conf_header_nodes up = { seen[CONF_KEY_REQUEST_HEADERS_REMOVE],
+					      seen[CONF_KEY_REQUEST_HEADERS],
+					      seen[CONF_KEY_REQUEST_HEADERS_ADD] };
+
+	conf_make_headers(l, &down, false, &d->v.headers, &d->v.nheaders);
+	conf_make_headers(l, &up, true, &d->v.request_headers, &d->v.nrequest_headers);
 }
 
 static void check_tls(struct conf_loader *l, struct conf_vhost_draft *d)
@@ -399,8 +379,9 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 	if (!d.seen[CONF_KEY_NAME])
 		conf_error(l, node, "add \"name\": \"www.example.com\"", "this vhost has no name");
 	check_tls(l, &d);
-	d.v.listener = conf_listener_of(l, &d);
+	conf_load_listeners(l, &d);
 	check_name(l, &d);
+	make_headers(l, &d);
 	if (d.mounts)
 		conf_load_mounts(l, &d);
 	else if (!d.seen[CONF_KEY_MOUNTS] && !d.seen[CONF_KEY_APPLY_LISTEN_ACCEPT] &&

@@ -138,6 +138,17 @@ const struct conf_node *conf_next_mapping(struct conf_loader *l, const struct co
 	return NULL;
 }
 
+const struct conf_node *conf_next_text(struct conf_loader *l, const struct conf_node *v,
+				       const struct conf_node *item, struct str *out)
+{
+	if (v->kind != CONF_NODE_SEQUENCE)
+		return !item && conf_take_text(l, v, out) ? v : NULL;
+	for (item = item ? item->next : v->child; item; item = item->next)
+		if (conf_take_text(l, item, out))
+			break;
+	return item;
+}
+
 /* ---- keys ---- */
 
 static void twice(struct conf_loader *l, struct str name, const struct conf_node *first,
@@ -181,6 +192,10 @@ static void look_over(struct conf_loader *l, const struct conf_key *k, const str
 	switch (k->kind) {
 	case CONF_ANY: break;
 	case CONF_TEXT: (void)!conf_take_text(l, v, &text); break;
+	case CONF_TEXTS:
+		for (const struct conf_node *item = NULL; (item = conf_next_text(l, v, item, &text));)
+			;
+		break;
 	case CONF_BOOL: (void)!conf_take_bool(l, v, &flag); break;
 	case CONF_COUNT:
 	case CONF_DURATION:

@@ -86,6 +86,12 @@ static void vhosts(void **state)
 	run_file("tests/unit/conf/broken-vhosts.txt", 40);
 }
 
+static void routing(void **state)
+{
+	(void)state;
+	run_file("tests/unit/conf/broken-routing.txt", 25);
+}
+
 static void expect(struct str input, const char *expected)
 {
 	struct loaded l = load_str(input);
@@ -250,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(syntax), cmocka_unit_test(keys),	 cmocka_unit_test(vhosts),
+		cmocka_unit_test(routing),
 		cmocka_unit_test(bytes),  cmocka_unit_test(bombs),	 cmocka_unit_test(too_large),
 		cmocka_unit_test(files),  cmocka_unit_test(many_errors),
 	};
