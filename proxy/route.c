@@ -1,10 +1,9 @@
 #include "proxy/route.h"
 #include "core/log.h"
 #include "proxy/alog.h"
+#include "proxy/decide.h"
 #include "proxy/page.h"
-#include "proxy/path.h"
-#include "proxy/tables.h"
-#include "proxy/translate.h"
+#include "proxy/trust.h"
 #include "uds-upstream/up.h"
 #include <sys/random.h>
 
@@ -14,7 +13,10 @@ struct route {
 	const struct site_listener *listener;
 	struct mount_ref ref;  /* the vhost before the request is read is that of the SNI */
 	struct alog *log;      /* counted; only of a tunnel */
-	struct str peer;       /* the client's address as text */
+	struct decision decision;
+	struct str peer;       /* whoever has connected, as text */
+	struct str client;     /* the same, or whom a trusted proxy speaks for */
+	bool is_trusted;       /* the peer is such a proxy */
 	bool is_proxied;       /* the request head for the upstream is made */
 	bool is_ours;          /* the answer is Gatehouse's own */
 };
@@ -22,11 +24,6 @@ struct route {
 static struct exchange *exchange_of(struct end *e)
 {
 	return container_of(e, struct exchange, router);
-}
-
-static const struct conf_vhost *vhost_conf(const struct route *r)
-{
-	return r->ref.vhost ? r->ref.vhost->conf : NULL;
 }
 
 /* ---- beginning ---- */
@@ -46,7 +43,7 @@ void route_begin(struct exchange *x, struct site *s, const struct site_conn *con
 	r->site = site_get(s);
 	r->listener = site_listener(s, conn->listener);
 	r->ref.vhost = site_vhost(s, conn);
-	r->peer = arena_dup(&x->arena, str_from_c(conn->peer_host));
+	r->peer = r->client = arena_dup(&x->arena, str_from_c(conn->peer_host));
 	x->route = r;
 	x->conf = site_config(s);
 	x->facts.peer = conn->peer;
@@ -122,7 +119,7 @@ static void log_failure(const struct exchange *x, enum err why, const struct pag
 	path.n = MIN(path.n, (size_t)1024);
 	log_line(level_of(a->status), "%u %.*s: %s%s%s: %.*s %.*s%.*s from %.*s", a->status, STR_ARG(a->id),
 		 err_text(why), x->facts.upstream ? ": " : "", x->facts.upstream ? x->facts.upstream : "",
-		 STR_ARG(method), STR_ARG(a->host), STR_ARG(path), STR_ARG(r->peer));
+		 STR_ARG(method), STR_ARG(a->host), STR_ARG(path), STR_ARG(r->client));
 }
 
 /* The page of this error's row. What has none, and yet came from an upstream, is its failure. */
@@ -158,153 +155,102 @@ static void give_style(struct exchange *x, const struct head *request)
 	answer(x, h, body);
 }
 
-static void redirect(struct exchange *x, const struct conf_mount *m, struct str path, struct str query)
+static void redirect(struct exchange *x, struct str to)
 {
-	struct page_about a = about(x, m->redirect_status);
+	struct page_about a = about(x, ((struct route *)x->route)->ref.mount->conf->redirect_status);
 	struct str body;
 	struct head *h;
 
-	a.location = path_rebase(&x->arena, path, m->mountpoint, m->redirect, query);
+	a.location = to;
 	h = page_make(&x->arena, x->request, &a, &body);
 	answer(x, h, body);
 }
 
 /* ---- routing ---- */
 
-/* Whether the upstream sees another path than the client: then its own paths are translated. */
-static bool is_rebased(const struct conf_mount *m)
+/* The vhost before the request is read; the listener may be gone. */
+static struct decide_from from(const struct exchange *x)
 {
-	size_t from = m->mountpoint.n > 1 ? m->mountpoint.n : 0, to = m->base.n > 1 ? m->base.n : 0;
+	const struct route *r = x->route;
 
-	return !str_eq(str_of(m->mountpoint.p, from), str_of(m->base.p, to));
+	return (struct decide_from){
+		.listener = r->listener, .vhost = r->ref.vhost, .sni = x->facts.sni, .tls = x->facts.tls
+	};
 }
 
-static void go_up(struct exchange *x, struct str target)
+static void go_up(struct exchange *x, const struct decide_from *f)
 {
 	struct route *r = x->route;
-	const struct conf_mount *m = r->ref.mount->conf;
-	struct str name = vhost_conf(r)->name;
-	const struct translate_up t = {
-		.target = target,
-		.authority = str_starts(name, STR("*.")) ? str_of(name.p + 2, name.n - 2) : name,
+	const struct conf_global *global = &site_config(r->site)->global;
+	struct translate_up t = {
 		.peer = r->peer,
-		.tls = x->facts.tls,
-		.prefix = m->mountpoint.n > 1 && is_rebased(m) ? m->mountpoint : STR_NONE,
+		.trusted = r->is_trusted,
+		.forwarded = global->forwarded,
 	};
 
+	if (global->via)
+		t.via = x->facts.protocol == 20	  ? STR("2.0 gatehouse")
+			: x->facts.protocol == 10 ? STR("1.0 gatehouse")
+						  : STR("1.1 gatehouse");
+	decide_up(&r->decision, f, &t);
 	x->request_up = translate_request(&x->arena, x->request, &t);
 	r->is_proxied = true;
 	up_open(x, r->ref.mount->target);
 }
 
-static enum err use_mount(struct exchange *x, const struct site_mount *m)
+/* Limits and timeouts are the vhost's from here on, and then the mount's. */
+static void settle(struct exchange *x, const struct decision *d)
 {
 	struct route *r = x->route;
 
-	r->ref.mount = m;
+	r->ref.vhost = d->vhost;
+	if (d->vhost)
+		use_limits(x, &d->vhost->conf->limits, &d->vhost->conf->timeouts);
+	if (!d->mount)
+		return;
+	r->ref.mount = d->mount;
 	x->mount = &r->ref;
-	use_limits(x, &m->conf->limits, &m->conf->timeouts);
-	/* of a body of unknown length the down end counts the bytes */
+	use_limits(x, &d->mount->conf->limits, &d->mount->conf->timeouts);
+}
+
+/* What the mount demands of a request. Of a body of unknown length the down end counts the bytes. */
+static enum err admit(const struct exchange *x)
+{
 	if (x->request->length > 0 && (uint64_t)x->request->length > x->limits->request_body_bytes)
 		return ERR_BODY_LARGE;
 	return ERR_OK;
 }
 
-/*
- * OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7): its root is as near as a mount
- * comes.
- */
-static enum err route_asterisk(struct exchange *x)
+static void carry_out(struct exchange *x, const struct decision *d, const struct decide_from *f)
 {
-	struct route *r = x->route;
-	const struct site_mount *root = tables_mount_exact(r->ref.vhost, STR("/"));
-	enum err e;
-
-	if (!root || root->conf->kind != CONF_ORIGIN_PROXY) {
+	switch (d->what) {
+	case DECIDE_UP:
+		go_up(x, f);
+		break;
+	case DECIDE_REDIRECT:
+		redirect(x, d->target);
+		break;
+	case DECIDE_STYLE:
+		give_style(x, x->request);
+		break;
+	case DECIDE_OPTIONS:
 		give_options(x);
-		return ERR_OK;
+		break;
+	case DECIDE_FAIL:
+		fail(x, d->why);
+		break;
 	}
-	e = use_mount(x, root);
-	if (!e)
-		go_up(x, STR("*"));
-	return e;
 }
 
-static enum err route_path(struct exchange *x, const struct head *h)
+/* What a trusted proxy says of its client counts. */
+static void trust(struct exchange *x, const struct head *h)
 {
-	struct route *r = x->route;
-	struct str path, query;
-	const struct site_mount *m;
-	enum err e;
-
-	path_split(h->path, &path, &query);
-	if (!path_normalise(&x->arena, path, &path))
-		return ERR_BAD_TARGET;
-	m = tables_mount(r->ref.vhost, path, NULL);
-	/* not for the upstream unless it is mounted just there: the pages of one that is down need it */
-	if (str_eq(path, STR("/error.css")) && (!m || !str_eq(m->conf->mountpoint, path))) {
-		give_style(x, h);
-		return ERR_OK;
-	}
-	if (!m)
-		return ERR_NOT_FOUND;
-	e = use_mount(x, m);
-	if (e)
-		return e;
-	switch (m->conf->kind) {
-	case CONF_ORIGIN_PROXY:
-		go_up(x, path_rebase(&x->arena, path, m->conf->mountpoint, m->conf->base, query));
-		return ERR_OK;
-	case CONF_ORIGIN_REDIRECT:
-		redirect(x, m->conf, path, query);
-		return ERR_OK;
-	case CONF_ORIGIN_NOT_SERVED:
-		return ERR_NOT_SERVED;
-	}
-	return ERR_INTERNAL;
-}
-
-/* Most clients name in HTTP the host that they named in TLS, by which the vhost was chosen already. */
-static bool is_sni(const struct exchange *x, struct str authority)
-{
-	struct str sni = x->facts.sni;
-
-	return sni.n && str_starts(authority, sni) && (authority.n == sni.n || authority.p[sni.n] == ':');
-}
-
-/* The vhost that answers for this authority here, or none. */
-static enum err use_vhost(struct exchange *x, const struct head *h)
-{
+	const struct conf_global *global = &site_config(((struct route *)x->route)->site)->global;
 	struct route *r = x->route;
 
-	if (!r->listener)
-		return ERR_MISDIRECTED;
-	if (r->listener->strict || !is_sni(x, h->authority))
-		r->ref.vhost = tables_vhost(r->listener, h->authority, NULL);
-	if (!r->ref.vhost)
-		return ERR_MISDIRECTED;
-	use_limits(x, &vhost_conf(r)->limits, &vhost_conf(r)->timeouts);
-	/* RFC 9110 section 7.4: an https resource must not be given over an insecure connection */
-	if (!x->facts.tls && str_eq_nocase(h->scheme, STR("https")))
-		return ERR_MISDIRECTED;
-	return ERR_OK;
-}
-
-static enum err route(struct exchange *x, const struct head *h)
-{
-	bool is_options = str_eq(h->method, STR("OPTIONS"));
-	enum err e = use_vhost(x, h);
-
-	if (e)
-		return e;
-	/* RFC 9110 section 7.6.2; TRACE, the other method it is for, is refused earlier */
-	if (is_options && translate_max_forwards(h) == 0) {
-		give_options(x);
-		return ERR_OK;
-	}
-	if (is_options && str_eq(h->path, STR("*")))
-		return route_asterisk(x);
-	return route_path(x, h);
+	r->is_trusted = trust_peer(global, (const struct sockaddr *)&x->facts.peer);
+	if (r->is_trusted)
+		r->client = trust_client(global, h, r->peer);
 }
 
 /* ---- the end's verbs ---- */
@@ -313,12 +259,21 @@ static enum err route(struct exchange *x, const struct head *h)
 static void head(struct end *e, struct head *h)
 {
 	struct exchange *x = exchange_of(e);
-	enum err why;
+	struct route *r = x->route;
+	struct decide_from f;
+	enum err why = ERR_OK;
 
-	BUG_ON(!x->route);
-	why = route(x, h);
+	BUG_ON(!r);
+	f = from(x);
+	trust(x, h);
+	decide_request(&x->arena, h, &f, &r->decision);
+	settle(x, &r->decision);
+	if (r->decision.mount)
+		why = admit(x);
 	if (why)
 		fail(x, why);
+	else
+		carry_out(x, &r->decision, &f);
 }
 
 /* Bytes of the body wait in their pipe for the end that takes the router's place. */
@@ -368,6 +323,7 @@ static void let_go(struct exchange *x)
 		r->log = alog_get(r->ref.vhost->log);
 	r->listener = NULL;
 	r->ref = (struct mount_ref){ 0 };
+	r->decision = (struct decision){ 0 };
 	x->mount = NULL;
 	x->conf = NULL;
 	site_put(r->site);
@@ -377,25 +333,16 @@ static void let_go(struct exchange *x)
 static void response(struct exchange *x, struct head *h)
 {
 	struct route *r = x->route;
-	const struct conf_vhost *v;
+	struct decide_from f;
 	struct translate_down t = { 0 };
 
 	if (!r || !r->site || h->kind != HEAD_FINAL)
 		return;
-	v = vhost_conf(r);
+	f = from(x);
+	r->decision.vhost = r->ref.vhost;
+	decide_down(&r->decision, &f, r->is_ours ? NULL : x->request_up, &t);
 	t.date = site_date(r->site);
-	t.is_ours = r->is_ours;
-	if (v) {
-		t.headers = v->headers;
-		t.nheaders = v->nheaders;
-		t.sts = v->sts && x->facts.tls;
-	}
-	if (r->ref.mount && !r->is_ours && is_rebased(r->ref.mount->conf)) {
-		t.is_mapped = true;
-		t.authority = x->request_up->authority;
-		t.mountpoint = r->ref.mount->conf->mountpoint;
-		t.base = r->ref.mount->conf->base;
-	}
+	t.via = !r->is_ours && site_config(r->site)->global.via;
 	translate_response(&x->arena, h, &t);
 	if (x->tunnel)
 		let_go(x);
@@ -420,7 +367,7 @@ static void finished(struct exchange *x)
 	log = log_of(r);
 	/* a connection that ended between two requests has nothing to tell */
 	if (log && (x->request || x->facts.status))
-		alog_line(log, x, r->peer);
+		alog_line(log, x, r->client);
 	alog_put(r->log);
 	if (r->site)
 		site_put(r->site);

@@ -50,6 +50,10 @@ struct site_mount *tables_mount(const struct site_vhost *v, struct str path, uns
 	struct site_mount *best = NULL, *m;
 	uint64_t h = MAP_HASH_START;
 
+	if (v->exact.n && path.n <= v->longest_exact)
+		best = map_find(&v->exact, map_hash(path), path, steps);
+	if (best)
+		return best;
 	for (size_t i = 0; i <= path.n && i <= v->longest_mountpoint; i++) {
 		if (i == path.n || path.p[i] == '/') {
 			m = map_find(&v->mountpoints, h, str_of(path.p, i), steps);
@@ -62,7 +66,7 @@ struct site_mount *tables_mount(const struct site_vhost *v, struct str path, uns
 	return best;
 }
 
-struct site_mount *tables_mount_exact(const struct site_vhost *v, struct str mountpoint)
+struct site_mount *tables_mount_at(const struct site_vhost *v, struct str mountpoint)
 {
 	struct str key = mount_key(mountpoint);
 
@@ -75,10 +79,16 @@ static void make_vhost(struct site_vhost *v, struct arena *a, const struct conf_
 	v->nmounts = c->nmounts;
 	v->mounts = arena_zalloc(a, c->nmounts * sizeof *v->mounts);
 	map_init(&v->mountpoints, a, c->nmounts);
+	map_init(&v->exact, a, c->nmounts);
 	for (size_t i = 0; i < c->nmounts; i++) {
-		struct str key = mount_key(c->mounts[i].mountpoint);
+		struct str key = mount_key(c->mounts[i].mountpoint), path = c->mounts[i].mountpoint;
 
 		v->mounts[i].conf = &c->mounts[i];
+		if (c->mounts[i].exact) {
+			map_add(&v->exact, map_hash(path), path, &v->mounts[i]);
+			v->longest_exact = MAX(v->longest_exact, path.n);
+			continue;
+		}
 		map_add(&v->mountpoints, map_hash(key), key, &v->mounts[i]);
 		v->longest_mountpoint = MAX(v->longest_mountpoint, key.n);
 	}

@@ -25,7 +25,8 @@ struct site_vhost {
 	struct site_mount *mounts; /* in the order of conf->mounts */
 	size_t nmounts;
 	struct map mountpoints;    /* "/" is "" here, so that every path is under it */
-	size_t longest_mountpoint;
+	struct map exact;          /* those of one path, as they are */
+	size_t longest_mountpoint, longest_exact;
 	struct tls_context *tls;
 	struct alog *log;         /* NULL: none */
 };
@@ -66,7 +67,10 @@ struct site_listener *tables_listener(const struct tables *t, struct str name);
  */
 struct site_vhost *tables_vhost(const struct site_listener *l, struct str host, unsigned *steps);
 
-/* The mount with the longest mountpoint that is whole segments of this normalised path; NULL when none is. */
+/*
+ * The mount of exactly this normalised path, or the one with the longest mountpoint that is whole segments of
+ * it; NULL when none is.
+ */
 struct site_mount *tables_mount(const struct site_vhost *v, struct str path, unsigned *steps);
-/* The mount of exactly this mountpoint, or NULL. */
-struct site_mount *tables_mount_exact(const struct site_vhost *v, struct str mountpoint);
+/* The mount that has this mountpoint and what lies below it, or NULL. */
+struct site_mount *tables_mount_at(const struct site_vhost *v, struct str mountpoint);

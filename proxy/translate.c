@@ -10,8 +10,8 @@
 static bool is_alias(struct str name)
 {
 	static const char *const aliased[] = {
-		"x-forwarded-for",    "x-forwarded-proto", "x-forwarded-host",
-		"x-forwarded-prefix", "content-length",    "transfer-encoding",
+		"x-forwarded-for",  "x-forwarded-proto", "x-forwarded-host",  "x-forwarded-prefix",
+		"x-forwarded-user", "content-length",    "transfer-encoding",
 	};
 
 	if (!memchr(name.p, '_', name.n))
@@ -28,16 +28,31 @@ static bool is_alias(struct str name)
 	return false;
 }
 
-/* What a client says about others. It counts only from a trusted proxy; X-Forwarded-For is then continued. */
-static bool is_dropped(const struct field *f, bool trusted)
+/*
+ * What a client says about others counts only from a trusted proxy, and is dropped where it is told anew
+ * below.
+ */
+static bool is_dropped(const struct field *f, const struct translate_up *t)
 {
-	if (f->id == FIELD_UNKNOWN)
+	switch (f->id) {
+	case FIELD_UNKNOWN:
 		return is_alias(f->name);
-	if (f->id == FIELD_X_FORWARDED_PROTO || f->id == FIELD_X_FORWARDED_HOST)
-		return !trusted;
-	/* Forwarded (RFC 7239) is not made here: what a client wrote would contradict what is */
-	return f->id == FIELD_X_FORWARDED_FOR || f->id == FIELD_X_FORWARDED_PREFIX ||
-	       f->id == FIELD_FORWARDED;
+	case FIELD_X_FORWARDED_PROTO:
+	case FIELD_X_FORWARDED_HOST:
+		return !t->trusted;
+	case FIELD_X_FORWARDED_USER:
+		return !t->trusted || t->user.p;
+	case FIELD_X_FORWARDED_FOR:
+	case FIELD_X_FORWARDED_PREFIX:
+	case FIELD_FORWARDED:
+		return true;
+	case FIELD_AUTHORIZATION:
+		return t->user.p && !t->keeps_authorization;
+	case FIELD_VIA:
+		return t->via.n > 0;
+	default:
+		return false;
+	}
 }
 
 struct text {
@@ -108,18 +123,44 @@ static struct str join_cookies(struct arena *a, const struct head *h, const stru
 	return str_of(t.p, t.n);
 }
 
-static struct str forwarded_for(struct arena *a, const struct head *h, const struct translate_up *t)
+/* All values of this id, and behind them one of our own. */
+static struct str continued(struct arena *a, const struct head *h, enum field_id id, struct str own)
 {
-	struct text all;
+	struct text all = text_for(a, h, id, own.n);
 
-	if (!t->trusted || !head_find(h, FIELD_X_FORWARDED_FOR))
-		return t->peer;
-	all = text_for(a, h, FIELD_X_FORWARDED_FOR, t->peer.n);
 	head_for_each(f, h)
-		if (f->id == FIELD_X_FORWARDED_FOR && f->value.n)
+		if (f->id == id && f->value.n)
 			text_add(&all, STR(", "), f->value);
-	text_add(&all, STR(", "), t->peer);
+	text_add(&all, STR(", "), own);
 	return str_of(all.p, all.n);
+}
+
+static struct str continued_if_trusted(struct arena *a, const struct head *h, enum field_id id,
+				       struct str own, const struct translate_up *t)
+{
+	return t->trusted && head_find(h, id) ? continued(a, h, id, own) : own;
+}
+
+/* RFC 7239 section 4 */
+static struct str forwarded(struct arena *a, struct str authority, const struct translate_up *t)
+{
+	bool is_ip6 = memchr(t->peer.p, ':', t->peer.n) != NULL;
+	bool is_ip = is_ip6 || memchr(t->peer.p, '.', t->peer.n);
+	const char *before = is_ip6 ? "\"[" : is_ip ? "" : "_", *behind = is_ip6 ? "]\"" : "";
+
+	return arena_printf(a, "for=%s%.*s%s;host=\"%.*s\";proto=%s", before, STR_ARG(t->peer), behind,
+			    STR_ARG(authority), t->tls ? "https" : "http");
+}
+
+/* Prefixes nest: the outer proxy's comes first. */
+static struct str prefix(struct arena *a, const struct head *h, const struct translate_up *t)
+{
+	const struct field *outer = t->trusted ? head_find(h, FIELD_X_FORWARDED_PREFIX) : NULL;
+	struct str before = outer ? outer->value : STR_NONE;
+
+	while (before.n && before.p[before.n - 1] == '/')
+		before.n--;
+	return before.n ? arena_printf(a, "%.*s%.*s", STR_ARG(before), STR_ARG(t->prefix)) : t->prefix;
 }
 
 int64_t translate_max_forwards(const struct head *h)
@@ -153,6 +194,58 @@ static void copy_field(struct arena *a, struct head *up, const struct head *h, c
 	up->nfields++;
 }
 
+/* What is known here of where the request came from. */
+static void add_forwarded(struct arena *a, struct head *up, const struct head *h,
+			  const struct translate_up *t)
+{
+	struct str all, authority = up->authority;
+
+	all = continued_if_trusted(a, h, FIELD_X_FORWARDED_FOR, t->peer, t);
+	head_add_id(a, up, FIELD_X_FORWARDED_FOR, all);
+	if (!head_find(up, FIELD_X_FORWARDED_PROTO))
+		head_add_id(a, up, FIELD_X_FORWARDED_PROTO, t->tls ? STR("https") : STR("http"));
+	if (!head_find(up, FIELD_X_FORWARDED_HOST))
+		head_add_id(a, up, FIELD_X_FORWARDED_HOST, authority);
+	all = prefix(a, h, t);
+	if (all.n)
+		head_add_id(a, up, FIELD_X_FORWARDED_PREFIX, all);
+	if (t->user.p)
+		head_add_id(a, up, FIELD_X_FORWARDED_USER, t->user);
+	if (t->forwarded) {
+		all = continued_if_trusted(a, h, FIELD_FORWARDED, forwarded(a, authority, t), t);
+		head_add_id(a, up, FIELD_FORWARDED, all);
+	}
+	if (t->via.n)
+		head_add_id(a, up, FIELD_VIA, continued(a, h, FIELD_VIA, t->via));
+}
+
+/* What the answer is, and that nobody keeps it, is for a page of our own to say. */
+static bool is_settled(struct str name)
+{
+	static const enum field_id settled[] = { FIELD_CACHE_CONTROL, FIELD_CONTENT_TYPE, FIELD_LOCATION,
+						 FIELD_WWW_AUTHENTICATE };
+	enum field_id id = field_lookup(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(settled); i++)
+		if (id == settled[i])
+			return true;
+	return false;
+}
+
+static void apply(struct arena *a, struct head *h, const struct conf_header *rules, size_t n, bool is_ours)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct conf_header *r = &rules[i];
+
+		if (is_ours && is_settled(r->name))
+			continue;
+		if (r->op != CONF_HEADER_ADD)
+			head_remove_name(h, r->name);
+		if (r->op != CONF_HEADER_REMOVE)
+			head_add(a, h, r->name, r->value);
+	}
+}
+
 struct head *translate_request(struct arena *a, const struct head *h, const struct translate_up *t)
 {
 	struct head *up = head_new(a, HEAD_REQUEST);
@@ -163,22 +256,17 @@ struct head *translate_request(struct arena *a, const struct head *h, const stru
 	up->scheme = STR_NONE;
 	up->authority = authority;
 	up->path = t->target;
-	/* what is copied, Host, and four of our own */
-	up->cap = (uint16_t)(h->nfields + 5);
+	/* what is copied, Host, and what is told anew */
+	up->cap = (uint32_t)(h->nfields + 8 + t->nrules);
 	up->nfields = 0;
 	up->fields = arena_alloc(a, up->cap * sizeof *up->fields);
 	if (!head_find(h, FIELD_HOST))
 		head_add_id(a, up, FIELD_HOST, authority);
 	head_for_each(f, h)
-		if (!is_dropped(f, t->trusted))
+		if (!is_dropped(f, t))
 			copy_field(a, up, h, f, authority);
-	head_add_id(a, up, FIELD_X_FORWARDED_FOR, forwarded_for(a, h, t));
-	if (!head_find(up, FIELD_X_FORWARDED_PROTO))
-		head_add_id(a, up, FIELD_X_FORWARDED_PROTO, t->tls ? STR("https") : STR("http"));
-	if (!head_find(up, FIELD_X_FORWARDED_HOST))
-		head_add_id(a, up, FIELD_X_FORWARDED_HOST, authority);
-	if (t->prefix.n)
-		head_add_id(a, up, FIELD_X_FORWARDED_PREFIX, t->prefix);
+	add_forwarded(a, up, h, t);
+	apply(a, up, t->rules, t->nrules, false);
 	return up;
 }
 
@@ -298,23 +386,6 @@ static void map_back(struct arena *a, struct head *h, const struct translate_dow
 	}
 }
 
-/* What the answer is, and that nobody keeps it, is for a page of our own to say. */
-static bool is_settled(const struct translate_down *t, struct str name)
-{
-	return t->is_ours && (str_eq_nocase(name, field_name(FIELD_CACHE_CONTROL)) ||
-			      str_eq_nocase(name, field_name(FIELD_CONTENT_TYPE)));
-}
-
-static void add_headers(struct arena *a, struct head *h, const struct translate_down *t)
-{
-	for (size_t i = 0; i < t->nheaders; i++)
-		if (!is_settled(t, t->headers[i].name))
-			head_remove_name(h, t->headers[i].name);
-	for (size_t i = 0; i < t->nheaders; i++)
-		if (!is_settled(t, t->headers[i].name))
-			head_add(a, h, t->headers[i].name, t->headers[i].value);
-}
-
 void translate_response(struct arena *a, struct head *h, const struct translate_down *t)
 {
 	/* 1xx have their own few fields; 101 belongs to the two that talk by it */
@@ -325,7 +396,9 @@ void translate_response(struct arena *a, struct head *h, const struct translate_
 	if (t->sts && !head_find(h, FIELD_STRICT_TRANSPORT_SECURITY))
 		head_add_id(a, h, FIELD_STRICT_TRANSPORT_SECURITY,
 			    STR("max-age=15768000; includeSubDomains"));
-	add_headers(a, h, t);
+	if (t->via)
+		head_add_id(a, h, FIELD_VIA, h->minor ? STR("1.1 gatehouse") : STR("1.0 gatehouse"));
+	apply(a, h, t->rules, t->nrules, t->is_ours);
 	/* RFC 9110 section 6.6.1 */
 	if (!head_find(h, FIELD_DATE))
 		head_add_id(a, h, FIELD_DATE, arena_dup(a, t->date));

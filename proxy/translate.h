@@ -22,16 +22,23 @@ struct translate_up {
 	bool tls;             /* it came by TLS */
 	bool trusted;         /* the peer is a trusted proxy: what it says of others counts */
 	struct str prefix;    /* mountpoint that was taken off; empty: none was */
+	struct str user;      /* who was let in by a password; absent: nobody was asked */
+	bool keeps_authorization; /* the password goes up, too */
+	bool forwarded;       /* add Forwarded */
+	struct str via;       /* an element for Via; empty: none */
+	const struct conf_header *rules; /* what the configuration wants otherwise: the last word */
+	size_t nrules;
 };
 /* A new head in a, which shares h's strings and those of t. */
 struct head *translate_request(struct arena *a, const struct head *h, const struct translate_up *t) MUST_USE;
 
 struct translate_down {
-	const struct conf_header *headers; /* set on every answer */
-	size_t nheaders;
-	bool is_ours;         /* the answer is a page: they do not change its type and its caching */
+	const struct conf_header *rules;
+	size_t nrules;
+	bool is_ours;         /* the answer is a page: rules do not change what makes it one */
 	bool sts;             /* add Strict-Transport-Security: the vhost asks for it, and it is TLS */
 	struct str date;      /* for an answer that has none; copied */
+	bool via;             /* add Via to what came from an upstream */
 	/* A mounted upstream names its own places as it knows them: */
 	bool is_mapped;
 	struct str authority; /* the client's, by which the upstream may call itself */

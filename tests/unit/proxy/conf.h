@@ -75,6 +75,10 @@ static inline struct conf_mount *tconf_mount(struct conf_vhost *v, struct str mo
 	m->limits = v->limits;
 	m->timeouts = v->timeouts;
 	m->redirect_status = 301;
+	m->headers = v->headers;
+	m->nheaders = v->nheaders;
+	m->request_headers = v->request_headers;
+	m->nrequest_headers = v->nrequest_headers;
 	return m;
 }
 

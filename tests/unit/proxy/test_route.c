@@ -136,7 +136,9 @@ static struct exchange *x;
 static struct site_conn conn;
 static int log_file;
 
-static const struct conf_header vhost_headers[] = {{{"X-Own", 5}, {"1", 1}}};
+static const struct conf_header vhost_headers[] = {
+	{ { "X-Own", 5 }, { "1", 1 }, CONF_HEADER_SET },
+};
 
 /* A listener with TLS, one without, a strict one; and a configuration that has something of everything. */
 static struct config *make_config(void)

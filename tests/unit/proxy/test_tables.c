@@ -201,9 +201,54 @@ static void chooses_mounts(void **state)
 		if (!str_eq(m->conf->mountpoint, str_from_c(mounts[i].mountpoint)))
 			fail_msg("%s: %.*s", mounts[i].path, STR_ARG(m->conf->mountpoint));
 	}
-	assert_str(tables_mount_exact(&tables.vhosts[0], STR("/"))->conf->mountpoint, "/");
-	assert_str(tables_mount_exact(&tables.vhosts[0], STR("/app"))->conf->mountpoint, "/app");
-	assert_null(tables_mount_exact(&tables.vhosts[0], STR("/app/x")));
+	assert_str(tables_mount_at(&tables.vhosts[0], STR("/"))->conf->mountpoint, "/");
+	assert_str(tables_mount_at(&tables.vhosts[0], STR("/app"))->conf->mountpoint, "/app");
+	assert_null(tables_mount_at(&tables.vhosts[0], STR("/app/x")));
+}
+
+/* Columns: normalised path, mountpoint that is found, whether it is an exact one. */
+static const struct {
+	const char *path, *mountpoint;
+	bool exact;
+} exact_mounts[] = {
+	{"/", "/", true},
+	{"/x", "/", false},
+	{"/app", "/app", true},
+	{"/app/", "/app", false},
+	{"/app/x", "/app", false},
+	{"/dir/", "/dir/", true},
+	{"/dir", "/", false},
+	{"/dir/x", "/", false},
+	{"/dir//", "/", false},
+	{"/only/this", "/only/this", true},
+	{"/only/this/not", "/", false},
+	{"/only", "/", false},
+};
+
+static void exact_mounts_have_one_path(void **state)
+{
+	struct conf_vhost *v = tconf_vhost(c, tconf_listener(c, "*:443", 1), STR("a.test"), 6);
+
+	(void)state;
+	tconf_mount(v, STR("/only/this"))->exact = true;
+	tconf_mount(v, STR("/dir/"))->exact = true;
+	tconf_mount(v, STR("/app"))->exact = true;
+	tconf_mount(v, STR("/app"));
+	tconf_mount(v, STR("/"))->exact = true;
+	tconf_mount(v, STR("/"));
+	tables_init(&tables, &arena, c);
+	for (size_t i = 0; i < ARRAY_SIZE(exact_mounts); i++) {
+		struct site_mount *m =
+			tables_mount(&tables.vhosts[0], str_from_c(exact_mounts[i].path), NULL);
+
+		assert_non_null(m);
+		if (!str_eq(m->conf->mountpoint, str_from_c(exact_mounts[i].mountpoint)) ||
+		    m->conf->exact != exact_mounts[i].exact)
+			fail_msg("%s: %.*s, %d", exact_mounts[i].path, STR_ARG(m->conf->mountpoint),
+				 m->conf->exact);
+	}
+	assert_false(tables_mount_at(&tables.vhosts[0], STR("/app"))->conf->exact);
+	assert_null(tables_mount_at(&tables.vhosts[0], STR("/dir/")));
 }
 
 static void without_a_root_some_paths_have_no_mount(void **state)
@@ -339,6 +384,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(survives_long_and_dotted_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(listeners_keep_their_vhosts_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(chooses_mounts, setup, teardown),
+		cmocka_unit_test_setup_teardown(exact_mounts_have_one_path, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_a_root_some_paths_have_no_mount, setup, teardown),
 		cmocka_unit_test(many_vhosts_cost_no_more),
 		cmocka_unit_test(many_mounts_cost_no_more),

@@ -2,6 +2,11 @@
 #include "proxy/translate.h"
 #include "tests/unit/proxy/conf.h"
 
+#define RULE(name, value, op) { { (name), sizeof(name) - 1 }, { (value), sizeof(value) - 1 }, (op) }
+#define SET(name, value) RULE(name, value, CONF_HEADER_SET)
+#define ADD(name, value) RULE(name, value, CONF_HEADER_ADD)
+#define REMOVE(name) RULE(name, "", CONF_HEADER_REMOVE)
+
 static struct arena arena;
 
 static int setup(void **state)
@@ -50,6 +55,15 @@ static struct head *request(const char *method, const char *fields)
 	add_fields(h, fields);
 	host = head_find(h, FIELD_HOST);
 	h->authority = host ? host->value : STR_NONE;
+	return h;
+}
+
+static struct head *response(unsigned status, const char *fields)
+{
+	struct head *h = head_new(&arena, status < 200 && status != 101 ? HEAD_INTERIM : HEAD_FINAL);
+
+	h->status = (uint16_t)status;
+	add_fields(h, fields);
 	return h;
 }
 
@@ -197,6 +211,107 @@ static void a_trusted_proxy_is_believed(void **state)
 			    "Host: a.test\n" OURS);
 }
 
+/* Columns: peer, by TLS, trusted, the client's Forwarded, what goes up. */
+static const struct {
+	const char *peer;
+	bool tls, trusted;
+	const char *in, *out;
+} forwarded_rows[] = {
+	{"192.0.2.7", true, false, "", "for=192.0.2.7;host=\"a.test:8443\";proto=https"},
+	{"192.0.2.7", false, false, "for=1.1.1.1", "for=192.0.2.7;host=\"a.test:8443\";proto=http"},
+	{"2001:db8::1", true, true, "", "for=\"[2001:db8::1]\";host=\"a.test:8443\";proto=https"},
+	{"unix", false, true, "for=1.1.1.1", "for=1.1.1.1, for=_unix;host=\"a.test:8443\";proto=http"},
+};
+
+static void tells_forwarded_when_it_is_to(void **state)
+{
+	struct translate_up t = plain;
+
+	(void)state;
+	t.forwarded = true;
+	for (size_t i = 0; i < ARRAY_SIZE(forwarded_rows); i++) {
+		struct head *h = request("GET", "Host: a.test:8443\n"), *up;
+
+		if (forwarded_rows[i].in[0])
+			head_add(&arena, h, STR("Forwarded"), str_from_c(forwarded_rows[i].in));
+		t.peer = str_from_c(forwarded_rows[i].peer);
+		t.tls = forwarded_rows[i].tls;
+		t.trusted = forwarded_rows[i].trusted;
+		up = translate_request(&arena, h, &t);
+		assert_str(head_find(up, FIELD_FORWARDED)->value, forwarded_rows[i].out);
+		assert_int_equal(head_remove(up, FIELD_FORWARDED), 1);
+	}
+}
+
+static void tells_via_when_it_is_to(void **state)
+{
+	struct translate_down down = { .via = true, .date = STR("now") };
+	struct translate_up up = plain;
+	struct head *h;
+
+	(void)state;
+	up.via = STR("2.0 gatehouse");
+	assert_string_equal(fields_text(translate_request(&arena, request("GET", "Host: a.test\n"), &up)),
+			    "Host: a.test\n" OURS "via: 2.0 gatehouse\n");
+	h = request("GET", "Via: 1.0 a\nHost: a.test\nVia: 1.1 b\n");
+	assert_string_equal(fields_text(translate_request(&arena, h, &up)),
+			    "Host: a.test\n" OURS "via: 1.0 a, 1.1 b, 2.0 gatehouse\n");
+	h = response(200, "Via: 1.1 c\n");
+	h->minor = 1;
+	translate_response(&arena, h, &down);
+	assert_string_equal(fields_text(h), "Via: 1.1 c\nvia: 1.1 gatehouse\ndate: now\n");
+}
+
+/* Who was let in by a password is told by name, and never by what the client says of itself. */
+static void tells_the_user(void **state)
+{
+	static const char in[] = "Host: a.test\nX-Forwarded-User: root\nX_Forwarded_User: root\n"
+				 "Authorization: Basic eDp5\n";
+	struct translate_up t = plain;
+
+	(void)state;
+	assert_string_equal(fields_text(translate_request(&arena, request("GET", in), &t)),
+			    "Host: a.test\nAuthorization: Basic eDp5\n" OURS);
+	t.user = STR("x");
+	assert_string_equal(fields_text(translate_request(&arena, request("GET", in), &t)),
+			    "Host: a.test\n" OURS "x-forwarded-user: x\n");
+	t.keeps_authorization = true;
+	assert_string_equal(fields_text(translate_request(&arena, request("GET", in), &t)),
+			    "Host: a.test\nAuthorization: Basic eDp5\n" OURS "x-forwarded-user: x\n");
+	/* a trusted proxy has let somebody in itself; but not where a password is asked for here */
+	t.trusted = true;
+	assert_string_equal(fields_text(translate_request(&arena, request("GET", in), &t)),
+			    "Host: a.test\nAuthorization: Basic eDp5\n" OURS "x-forwarded-user: x\n");
+	t.user = STR_NONE;
+	assert_string_equal(fields_text(translate_request(&arena, request("GET", in), &t)),
+			    "Host: a.test\nX-Forwarded-User: root\nAuthorization: Basic eDp5\n" OURS);
+}
+
+static void prefixes_nest(void **state)
+{
+	static const struct {
+		const char *outer, *own, *both;
+		bool trusted;
+	} rows[] = {
+		{"/out", "/app", "/out/app", true}, {"/out/", "/app", "/out/app", true},
+		{"/out", "", "/out", true},	    {"/", "/app", "/app", true},
+		{"/out", "/app", "/app", false},
+	};
+	struct translate_up t = plain;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct head *h = request("GET", "Host: a.test\n");
+
+		head_add(&arena, h, STR("X-Forwarded-Prefix"), str_from_c(rows[i].outer));
+		t.trusted = rows[i].trusted;
+		t.prefix = str_from_c(rows[i].own);
+		h = translate_request(&arena, h, &t);
+		assert_str(head_find(h, FIELD_X_FORWARDED_PREFIX)->value, rows[i].both);
+		assert_int_equal(head_remove(h, FIELD_X_FORWARDED_PREFIX), 1);
+	}
+}
+
 static void counts_forwards_of_options(void **state)
 {
 	static const struct {
@@ -222,26 +337,57 @@ static void counts_forwards_of_options(void **state)
 
 /* ---- down ---- */
 
-static struct head *response(unsigned status, const char *fields)
-{
-	struct head *h = head_new(&arena, status < 200 && status != 101 ? HEAD_INTERIM : HEAD_FINAL);
+static const struct conf_header headers[] = {
+	SET("X-Frame-Options", "DENY"), SET("x-own", "1"), SET("Link", "</a>"), ADD("Link", "</b>"),
+};
 
-	h->status = (uint16_t)status;
-	add_fields(h, fields);
-	return h;
+/* Rules are followed one after the other: a mount's come behind its vhost's. */
+static const struct conf_header rules_in_order[] = {
+	REMOVE("X-Gone"), SET("X-Set", "1"), ADD("Link", "</a>"),
+	REMOVE("link"),	  SET("x-set", "2"), ADD("LINK", "</b>"), ADD("Link", "</c>"),
+};
+
+static void rules_are_followed_in_their_order(void **state)
+{
+	struct translate_down down = { .rules = rules_in_order, .nrules = 3, .date = STR("now") };
+	struct translate_up up = plain;
+	struct head *h = response(200, "x-gone: 1\nLink: </u>\nX-SET: 0\nX-Gone: 2\n");
+
+	(void)state;
+	translate_response(&arena, h, &down);
+	assert_string_equal(fields_text(h), "Link: </u>\nX-Set: 1\nLink: </a>\ndate: now\n");
+	down.nrules = ARRAY_SIZE(rules_in_order);
+	h = response(200, "x-gone: 1\nLink: </u>\nX-SET: 0\n");
+	translate_response(&arena, h, &down);
+	assert_string_equal(fields_text(h), "x-set: 2\nLINK: </b>\nLink: </c>\ndate: now\n");
+	/* the same upwards, after all that is done here */
+	up.rules = rules_in_order;
+	up.nrules = ARRAY_SIZE(rules_in_order);
+	h = translate_request(&arena, request("GET", "Host: a.test\nLink: 1\nx-set: 0\n"), &up);
+	assert_string_equal(fields_text(h), "Host: a.test\n" OURS "x-set: 2\nLINK: </b>\nLink: </c>\n");
 }
 
-static const struct conf_header headers[] = {
-	{{"X-Frame-Options", 15}, {"DENY", 4}},
-	{{"x-own", 5}, {"1", 1}},
-	{{"Link", 4}, {"</a>", 4}},
-	{{"Link", 4}, {"</b>", 4}},
-};
+static void rules_have_the_last_word(void **state)
+{
+	static const struct conf_header rows[] = {
+		REMOVE("X-Forwarded-For"), SET("X-Forwarded-Proto", "https"),
+		SET("Authorization", "Bearer t"), REMOVE("Cookie"), ADD("X-Forwarded-User", "b"),
+	};
+	struct translate_up t = { .target = STR("/"), .peer = STR("192.0.2.7"), .rules = rows, .nrules = 5,
+				  .user = STR("a") };
+	struct head *h = translate_request(
+		&arena, request("GET", "Host: a.test\nCookie: x\nAuthorization: Basic y\n"), &t);
+
+	(void)state;
+	assert_string_equal(fields_text(h),
+			    "Host: a.test\nx-forwarded-host: a.test\nx-forwarded-user: a\n"
+			    "X-Forwarded-Proto: https\nAuthorization: Bearer t\nX-Forwarded-User: b\n");
+}
 
 static void adds_a_vhosts_own_fields(void **state)
 {
 	struct translate_down t = {
-		.headers = headers, .nheaders = ARRAY_SIZE(headers), .sts = true, .date = STR("now"),
+		.rules = headers, .nrules = ARRAY_SIZE(headers), .sts = true, .date = STR("now"),
 	};
 	struct head *h =
 		response(200, "Server: app\nx-frame-options: SAMEORIGIN\nX-Own: a\nlink: c\nX-OWN: b\n");
@@ -253,7 +399,7 @@ static void adds_a_vhosts_own_fields(void **state)
 			    "strict-transport-security: max-age=15768000; includeSubDomains\n"
 			    "X-Frame-Options: DENY\nx-own: 1\nLink: </a>\nLink: </b>\ndate: now\n");
 	/* what the upstream knows better stays */
-	t.nheaders = 0;
+	t.nrules = 0;
 	h = response(304, "Strict-Transport-Security: max-age=1\nDate: then\n");
 	translate_response(&arena, h, &t);
 	assert_string_equal(fields_text(h), "Strict-Transport-Security: max-age=1\nDate: then\n");
@@ -262,11 +408,10 @@ static void adds_a_vhosts_own_fields(void **state)
 static void pages_keep_their_type_and_their_caching(void **state)
 {
 	static const struct conf_header rows[] = {
-		{{"cache-control", 13}, {"max-age=9", 9}},
-		{{"Content-Type", 12}, {"x/y", 3}},
-		{{"Content-Security-Policy", 23}, {"default-src *", 13}},
+		SET("cache-control", "max-age=9"), SET("Content-Type", "x/y"),
+		SET("Content-Security-Policy", "default-src *"),
 	};
-	struct translate_down t = {.headers = rows, .nheaders = 3, .date = STR("now"), .is_ours = true};
+	struct translate_down t = {.rules = rows, .nrules = 3, .date = STR("now"), .is_ours = true};
 	const char *fields =
 		"Content-Type: text/html\nCache-Control: no-store\nContent-Security-Policy: none\n";
 	struct head *h = response(503, fields);
@@ -286,7 +431,7 @@ static void leaves_interim_heads_and_tunnels_alone(void **state)
 {
 	static const unsigned statuses[] = {100, 101, 103};
 	struct translate_down t = {
-		.headers = headers, .nheaders = 1, .sts = true, .date = STR("now"), .is_mapped = true,
+		.rules = headers, .nrules = 1, .sts = true, .date = STR("now"), .is_mapped = true,
 		.mountpoint = STR("/app"), .base = STR(""), .authority = STR("a.test"),
 	};
 
@@ -425,7 +570,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(without_host_the_vhost_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(tells_a_prefix_and_plain_http, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_trusted_proxy_is_believed, setup, teardown),
+		cmocka_unit_test_setup_teardown(tells_forwarded_when_it_is_to, setup, teardown),
+		cmocka_unit_test_setup_teardown(tells_via_when_it_is_to, setup, teardown),
+		cmocka_unit_test_setup_teardown(tells_the_user, setup, teardown),
+		cmocka_unit_test_setup_teardown(prefixes_nest, setup, teardown),
 		cmocka_unit_test_setup_teardown(counts_forwards_of_options, setup, teardown),
+		cmocka_unit_test_setup_teardown(rules_are_followed_in_their_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(rules_have_the_last_word, setup, teardown),
 		cmocka_unit_test_setup_teardown(adds_a_vhosts_own_fields, setup, teardown),
 		cmocka_unit_test_setup_teardown(pages_keep_their_type_and_their_caching, setup, teardown),
 		cmocka_unit_test_setup_teardown(leaves_interim_heads_and_tunnels_alone, setup, teardown),
