@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -193,9 +194,30 @@ void child_drain(struct child *c, uint64_t after_ms)
 	msg_send(&c->channel, MSG_DRAIN, &m, sizeof m, -1);
 }
 
+/*
+ * The parent lacks CAP_KILL: who has the other's user may signal it. By pidfd, because once it has been reaped its
+ * number may be another's.
+ */
+static void kill_as_itself(const struct child *c)
+{
+	int fd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+	pid_t pid = fd < 0 ? -1 : fork();
+
+	if (pid == 0) {
+		if (!priv_become(&c->user))
+			syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+		_exit(0);
+	}
+	if (pid < 0)
+		log_error("cannot end process %d: %s", (int)c->pid, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
 void child_kill(struct child *c)
 {
-	kill(c->pid, SIGKILL);
+	if (kill(c->pid, SIGKILL) < 0 && errno == EPERM)
+		kill_as_itself(c);
 }
 
 void child_ping(struct parent *p)

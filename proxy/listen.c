@@ -169,6 +169,27 @@ static void set_options(int fd, int family)
 	set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
 
+/* For one that only another user may connect to: does any process here have a socket of that path? */
+static bool is_open(const char *path)
+{
+	FILE *f = fopen("/proc/net/unix", "re");
+	char *line = NULL;
+	size_t cap = 0;
+	bool found = !f; /* nobody can tell: better not to take it away */
+	ssize_t n;
+
+	while (!found && f && (n = getline(&line, &cap, f)) > 0) {
+		struct str s = str_of(line, (size_t)n - (line[n - 1] == '\n'));
+
+		found = s.n > strlen(path) && s.p[s.n - strlen(path) - 1] == ' ' &&
+			str_ends(s, str_from_c(path));
+	}
+	if (f)
+		fclose(f);
+	free(line);
+	return found;
+}
+
 /* A socket file that nobody listens on is what a killed process left. Returns 0 or an errno. */
 static int remove_stale(const struct addr *a)
 {
@@ -184,7 +205,7 @@ static int remove_stale(const struct addr *a)
 		return errno;
 	r = connect(fd, &a->sa, a->len) < 0 ? errno : 0;
 	close(fd);
-	if (r != ECONNREFUSED)
+	if (r != ECONNREFUSED && (r != EACCES || is_open(a->un.sun_path)))
 		return EADDRINUSE;
 	return unlink(a->un.sun_path) < 0 ? errno : 0;
 }
@@ -305,6 +326,8 @@ static void say_why(struct conf_report *r, const struct conf_listener *l, const 
 			 "start as root or with CAP_NET_BIND_SERVICE, or use a port from %u on",
 			 first_unprivileged_port());
 		remedy = text;
+	} else if (e == EPERM && l->is_unix) {
+		remedy = "a parent that finds this key only at a reload cannot do it: restart Gatehouse";
 	} else if (e == EADDRINUSE) {
 		remedy = "another program listens there: `ss -lntxp` says which";
 	} else if (e == EADDRNOTAVAIL) {

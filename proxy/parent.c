@@ -270,6 +270,31 @@ static bool open_standard(void)
 	return fd >= 0;
 }
 
+/* Its owner is set once, when the socket's file is made. */
+static bool gives_sockets_away(const struct config *conf)
+{
+	for (size_t i = 0; i < conf->nlisteners; i++)
+		if (conf->listeners[i]->unix_user.n || conf->listeners[i]->unix_group.n)
+			return true;
+	return false;
+}
+
+static bool keep_privileges(unsigned more)
+{
+	const char *wrong = priv_keep(more);
+
+	if (wrong)
+		log_error("cannot give up privileges: %s: %s", wrong, strerror(errno));
+	return !wrong;
+}
+
+/* What is not asked for at the start cannot come back with a reload. */
+void parent_settle(struct parent *p)
+{
+	if (p->state == PARENT_STARTING && !keep_privileges(gives_sockets_away(p->current.conf) ? PRIV_CHOWN : 0))
+		parent_give_up(p);
+}
+
 static bool open_parent(struct parent *p)
 {
 	if (!open_standard() || loop_open() < 0)
@@ -312,6 +337,8 @@ int parent_run(const struct parent_options *o)
 
 	log_open(STDERR_FILENO, o->log_level, "parent");
 	raise_fd_limit();
+	if (!keep_privileges(PRIV_CHOWN | PRIV_RESOURCE))
+		return EXIT_FAILURE;
 	if (!open_parent(&p)) {
 		fprintf(stderr, "gatehouse: cannot start: %s\n", strerror(errno));
 		return EXIT_FAILURE;

@@ -143,6 +143,8 @@ struct parent {
 /* Says what is in the report, or in the lines of text: at the start on standard error, later in the log. */
 void parent_tell(struct parent *p, const struct conf_report *r);
 void parent_tell_text(struct parent *p, enum log_level level, const char *text);
+/* A configuration has been committed: what it asks of the parent itself, before workers are born. */
+void parent_settle(struct parent *p);
 /* All workers serve the current configuration. */
 void parent_serves(struct parent *p);
 /* Cannot start: ends with status 1. */

@@ -107,6 +107,68 @@ static const char *drop_capabilities(void)
 	return r < 0 ? "dropping capabilities" : NULL;
 }
 
+/* Of the kept ones, those that it has: a service manager may have given only some. */
+static bool keep_flags(cap_t to, cap_t from, unsigned more)
+{
+	const struct {
+		cap_value_t cap;
+		bool wanted;
+	} kept[] = {
+		{ CAP_NET_BIND_SERVICE, true },
+		{ CAP_SETUID, true },
+		{ CAP_SETGID, true },
+		{ CAP_CHOWN, (more & PRIV_CHOWN) != 0 },
+		{ CAP_SYS_RESOURCE, (more & PRIV_RESOURCE) != 0 },
+	};
+	/* inheritable: a new binary that takes over is to have them as well */
+	const cap_flag_t flags[] = { CAP_PERMITTED, CAP_EFFECTIVE, CAP_INHERITABLE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		cap_flag_value_t has = CAP_CLEAR;
+
+		if (!kept[i].wanted || cap_get_flag(from, kept[i].cap, CAP_PERMITTED, &has) < 0)
+			continue;
+		for (size_t f = 0; f < ARRAY_SIZE(flags); f++)
+			if (cap_set_flag(to, flags[f], 1, &kept[i].cap, has) < 0)
+				return false;
+	}
+	return true;
+}
+
+/* What is in the bounding set could come back with an exec; without it, it cannot be made inheritable. */
+static bool set_inheritable(cap_t now, cap_t kept)
+{
+	for (cap_value_t c = 0; cap_get_bound(c) >= 0; c++) {
+		cap_flag_value_t value;
+
+		if (cap_get_flag(kept, c, CAP_INHERITABLE, &value) < 0 ||
+		    cap_set_flag(now, CAP_INHERITABLE, 1, &c, value) < 0)
+			return false;
+	}
+	return cap_set_proc(now) == 0;
+}
+
+const char *priv_keep(unsigned more)
+{
+	cap_t now = cap_get_proc(), kept = cap_init();
+	const char *wrong = NULL;
+
+	if (!now || !kept || !keep_flags(kept, now, more))
+		wrong = "reading capabilities";
+	else if (cap_reset_ambient() < 0)
+		wrong = "dropping ambient capabilities";
+	else if (!set_inheritable(now, kept))
+		wrong = "setting inheritable capabilities";
+	if (!wrong) {
+		drop_bounding_set();
+		if (cap_set_proc(kept) < 0)
+			wrong = "dropping capabilities";
+	}
+	cap_free(now);
+	cap_free(kept);
+	return wrong;
+}
+
 static const char *change_user(const struct priv_user *u)
 {
 	uid_t r, e, s;

@@ -1,8 +1,8 @@
 /*
  * privilege.h - whom the children run as, and how they become that.
  *
- * Knows users, groups and capabilities. Called by the parent (who it is to be), by a child between fork and
- * exec (become it), and by every child's main (what exec undid).
+ * Knows users, groups and capabilities. Called by the parent (who children are to be, and what it keeps itself),
+ * by a child between fork and exec (become it), and by every child's main (what exec undid).
  */
 #pragma once
 
@@ -35,6 +35,18 @@ enum priv_found priv_find(struct priv_user *u, struct str username, struct str g
 void priv_fini(struct priv_user *u);
 /* Would a child be the same one? */
 bool priv_equal(const struct priv_user *a, const struct priv_user *b);
+
+/* What the parent may keep beside what it always needs: low ports, and starting children as another user. */
+enum priv_more {
+	PRIV_CHOWN = 1,    /* a Unix socket's file goes to another user */
+	PRIV_RESOURCE = 2, /* more descriptors than it was started with */
+};
+
+/*
+ * Of the capabilities that the caller has, keeps the needed ones and `more`; the others are gone for good, also
+ * for what is executed. Returns what failed, or NULL; errno says why.
+ */
+const char *priv_keep(unsigned more) MUST_USE;
 
 /*
  * For good: groups, group, user, no capability in any set, no_new_privs. Called in a fresh child. Returns

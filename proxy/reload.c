@@ -199,6 +199,7 @@ static void commit(struct parent *p)
 	listen_close_unused(p);
 	logs_settle(p);
 	p->reload.phase = RELOAD_IDLE;
+	parent_settle(p);
 	child_settle(p);
 	finish(p);
 }
