@@ -4,7 +4,7 @@
 
 enum {
 	PROBES_MAX = 64,      /* places looked at for a name */
-	TELL_AGAIN_MS = 1000, /* an overloaded target may come and go many times a second */
+	TELL_AGAIN_MS = 500,  /* an overloaded target may come and go many times a second */
 };
 
 /* ---- names ---- */

@@ -203,7 +203,7 @@ static void note_read(struct up_conn *c)
 
 	if (!facts->answered) {
 		facts->answered = true;
-		outage_note_answer(&c->target->outage);
+		up_queue_answered(c);
 		facts->first_byte_us = loop_clock_us() - facts->begin_us;
 	}
 	if (c->state == UP_ANSWERING)

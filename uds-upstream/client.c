@@ -14,7 +14,8 @@
 /* From which state to which; whatever a state, it may end. */
 static const unsigned transitions[] = {
 	[UP_IDLE] = MAY(ATTACHED) | MAY(CLOSED),
-	[UP_ATTACHED] = MAY(WAITING) | MAY(DIALLING) | MAY(ASKED) | MAY(CLOSED),
+	[UP_ATTACHED] = MAY(RESTING) | MAY(WAITING) | MAY(DIALLING) | MAY(ASKED) | MAY(CLOSED),
+	[UP_RESTING] = MAY(WAITING) | MAY(DIALLING) | MAY(CLOSED),
 	[UP_WAITING] = MAY(DIALLING) | MAY(ASKED) | MAY(CLOSED),
 	[UP_DIALLING] = MAY(WAITING) | MAY(ASKED) | MAY(CLOSED),
 	[UP_ASKED] = MAY(ANSWERING) | MAY(TUNNEL) | MAY(CLOSED),
@@ -111,6 +112,7 @@ void up_conn_arm(struct up_conn *c)
 		timer_set(&c->timer, c->awaits_continue ? UP_CONTINUE_MS : t->upstream_response_ms);
 		break;
 	case UP_ANSWERING: timer_set(&c->timer, t->upstream_idle_ms); break;
+	case UP_RESTING: timer_set(&c->timer, UP_REST_MS); break;
 	case UP_TUNNEL: /* timed by the down end */
 	case UP_IDLE:
 	case UP_ATTACHED:
@@ -146,6 +148,10 @@ static void on_timer(struct timer *timer)
 	struct up_conn *c = container_of(timer, struct up_conn, timer);
 
 	switch (c->state) {
+	case UP_RESTING:
+		list_del(&c->node);
+		up_conn_connect(c, false);
+		return;
 	case UP_WAITING:
 		up_conn_fail(c, outage_is_on(&c->target->outage) ? c->target->outage.why : ERR_UP_BUSY);
 		return;
@@ -385,6 +391,7 @@ static void dial(struct up_conn *c)
 
 	up_conn_enter(c, UP_DIALLING);
 	note_try(c, false);
+	c->dialled_ms = loop_now_ms();
 	up_pool_count(c);
 	e = dial_start(&c->dial, &c->target->address, up_queue_note_dial(c), dialled);
 	if (e == ERR_OK)
@@ -445,7 +452,10 @@ static void up_head(struct end *e, struct head *h)
 	c->request = h->websocket && str_eq(h->method, STR("CONNECT")) ? as_websocket(e->x, h) : h;
 	c->trailers = NULL;
 	c->body_told = false;
-	up_conn_connect(c, false);
+	if (e->x->facts.sends > 0)
+		up_queue_rest(c);
+	else
+		up_conn_connect(c, false);
 }
 
 static void up_data(struct end *e)

@@ -47,6 +47,7 @@ static struct up_target *target_new(struct str name)
 	memcpy(t->name, name.p, name.n);
 	list_init(&t->idle);
 	list_init(&t->waiting);
+	list_init(&t->resting);
 	timer_init(&t->expiry, expire);
 	timer_init(&t->tick, up_queue_tick);
 	work_init(&t->serve, up_queue_serve);

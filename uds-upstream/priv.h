@@ -28,6 +28,12 @@ enum {
 	UP_PIECES = 16,
 	/* How often a target that is down is tried for those who wait, and how they are let through. */
 	UP_TICK_MS = 25,
+	/*
+	 * Before a request is sent again, unless the target answers on a newer connection: a process that is
+	 * dying closes its connections one by one, and may long have a listener that leads nowhere. A second
+	 * loss would be the last.
+	 */
+	UP_REST_MS = 250,
 	/* As many in a tick need no counting any more. */
 	UP_RAMP_MAX = 1024,
 };
@@ -41,6 +47,7 @@ struct up_target {
 	struct up_limits limits;
 	struct list idle;    /* kept connections, the one used last in front */
 	struct list waiting; /* requests for which there is none, in order of arrival */
+	struct list resting; /* requests that were lost, in the order in which they were */
 	size_t nidle;
 	size_t nopen;        /* connections that are open or being dialled: what limits.connections bounds */
 	size_t nconns;       /* struct up_conn of this target, those without a connection included */
@@ -59,7 +66,8 @@ struct up_target {
 #define UP_STATES(X) \
 	X(IDLE)      /* kept by the target */ \
 	X(ATTACHED)  /* up end of an exchange, not yet told the request; may have come with a kept stream */ \
-	X(WAITING)   /* for one of the target's connections to come free */ \
+	X(RESTING)   /* it was lost on its way, and is not to be lost again: waits for a sign of life */ \
+	X(WAITING)   /* for one of the target's connections to come free, or for its return */ \
 	X(DIALLING) \
 	X(ASKED)     /* the request is being sent or has been; no final head yet */ \
 	X(ANSWERING) /* the response body is being read */ \
@@ -76,7 +84,7 @@ enum up_state {
 struct up_conn {
 	struct end end;
 	struct up_target *target;
-	struct list node;      /* idle or waiting */
+	struct list node;      /* idle, waiting or resting */
 	struct stream *stream;
 	enum up_state state;   /* changed by up_conn_enter alone */
 	bool counted;          /* in target->nopen */
@@ -91,7 +99,8 @@ struct up_conn {
 	bool shut;             /* tunnel: our direction was ended */
 	bool read_ended;       /* tunnel: the upstream's direction was */
 	uint64_t interims;     /* heads before the final one */
-	uint64_t idle_since_ms, waits_since_us;
+	uint64_t idle_since_ms, waits_since_us, rests_since_ms;
+	uint64_t dialled_ms;   /* when its connection was begun */
 	struct head *request;  /* as it is written */
 	struct head *trailers; /* of the request */
 	struct h1_out out;
@@ -125,6 +134,10 @@ void up_target_free_if_unused(struct up_target *t);
 
 /* c's request waits its turn. up_conn_connect is called then. */
 void up_queue_put(struct up_conn *c);
+/* The same for one that is to be sent again, before it waits its turn. */
+void up_queue_rest(struct up_conn *c);
+/* c gets an answer. */
+void up_queue_answered(struct up_conn *c);
 /* Nobody waits whom a new request would overtake. */
 bool up_queue_is_passed(const struct up_target *t);
 /* A connection may have come free, or room for one. */

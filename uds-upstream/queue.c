@@ -71,12 +71,38 @@ static struct up_conn *take_first(struct up_target *t)
 	return c;
 }
 
+/* ---- those who are lucky to have another try ---- */
+
+void up_queue_rest(struct up_conn *c)
+{
+	up_conn_enter(c, UP_RESTING);
+	list_push(&c->target->resting, &c->node);
+	c->rests_since_ms = loop_now_ms();
+	up_conn_arm(c);
+}
+
+/* A connection that was begun after they were lost proves that somebody is there. */
+void up_queue_answered(struct up_conn *c)
+{
+	struct list *resting = &c->target->resting;
+
+	outage_note_answer(&c->target->outage);
+	while (!c->reused && !list_empty(resting)) {
+		struct up_conn *lost = list_entry(resting->next, struct up_conn, node);
+
+		if (lost->rests_since_ms >= c->dialled_ms)
+			break;
+		list_del(&lost->node);
+		timer_set(&lost->timer, 0);
+	}
+}
+
+/* ---- who is let through ---- */
+
 bool up_queue_is_passed(const struct up_target *t)
 {
 	return list_empty(&t->waiting) && !t->probe;
 }
-
-/* ---- who is let through ---- */
 
 static bool may_pass(struct up_target *t, const struct up_conn *c)
 {

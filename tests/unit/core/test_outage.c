@@ -145,7 +145,7 @@ static void the_log_is_not_flooded(void **state)
 	}
 	LOGGED("back after 0.000 s: 0 requests waited, 0 got an error\n");
 	assert_string_equal(logged(), "");
-	o.told_ms -= 1000;
+	o.told_ms -= 500;
 	assert_true(outage_failed(&o, ERR_UP_BACKLOG, NULL, 5000));
 	outage_end(&o);
 	LOGGED("got an error; 99 more such outages were not logged\n");

@@ -1,5 +1,6 @@
 /* What is sent again and what is not, who is absent, how long anything is waited for, a client that goes. */
 #include "tests/unit/uds-upstream/rig.h"
+#include "uds-upstream/priv.h"
 
 /* ---- again, or not ---- */
 
@@ -21,6 +22,52 @@ static void a_lost_get_is_sent_again_once(void **state)
 	peer_accepts_none();
 	assert_int_equal(rig.facts.sends, 2);
 	assert_int_equal(rig.facts.tries, 2);
+}
+
+/* Not at once: the listener of a process that is dying leads nowhere. */
+static void a_lost_get_rests_before_it_is_sent_again(void **state)
+{
+	struct test_end t;
+	uint64_t lost_ms;
+	int fd, again;
+
+	(void)state;
+	rig.may_retry = true;
+	fd = rig_asked(&t, "GET");
+	close(fd);
+	lost_ms = rig_now_ms();
+	UNTIL(rig.retries == 1);
+	peer_accepts_none();
+	fd = peer_accept();
+	assert_in_range(rig_now_ms() - lost_ms, UP_REST_MS - 1, UP_REST_MS + 500);
+	peer_read_head(fd);
+	peer_send(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t, 204, "");
+	close(fd);
+	/* but when the target answers on a newer connection */
+	fd = rig_asked(&t, "GET");
+	close(fd);
+	UNTIL(rig.retries == 2);
+	lost_ms = rig_now_ms();
+	UNTIL(rig_now_ms() > lost_ms + 2);
+	fd = rig_get_new();
+	assert_int_equal(rig.finished, 2);
+	again = peer_accept();
+	assert_in_range(rig_now_ms() - lost_ms, 0, UP_REST_MS - 50);
+	peer_read_head(again);
+	peer_send(again, "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t, 204, "");
+	close(again);
+	close(fd);
+	UNTIL(up_count() == 0);
+	/* a client that goes meanwhile leaves nothing behind */
+	fd = rig_asked(&t, "GET");
+	close(fd);
+	UNTIL(rig.retries == 3);
+	client_leave(&t);
+	rig_settle();
+	assert_int_equal(rig.target->nconns, 0);
+	peer_accepts_none();
 }
 
 static void a_post_is_never_sent_twice(void **state)
@@ -397,6 +444,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		RIG_TEST(a_lost_get_is_sent_again_once),
 		RIG_TEST_TCP(a_lost_get_is_sent_again_once),
+		RIG_TEST(a_lost_get_rests_before_it_is_sent_again),
 		RIG_TEST(a_post_is_never_sent_twice),
 		RIG_TEST_TCP(a_post_is_never_sent_twice),
 		RIG_TEST(a_post_whose_head_was_sent_is_not_sent_again),

@@ -146,8 +146,7 @@ static void a_lost_get_waits_and_is_sent_again(void **state)
 	peer_read_head(fd);
 	rig_unlisten();
 	close(fd);
-	wait_ms(2 * UP_TICK_MS);
-	assert_int_equal(rig.target->outage.held, 1);
+	UNTIL(rig.target->outage.held == 1);
 	rig_listen();
 	fd = peer_accept();
 	peer_read_head(fd);
