@@ -73,84 +73,85 @@ enum rule {
 #define SANITIZER (BASE_SANITIZED ? BOTH : 0)
 
 /* Columns: system call, roles, rule, why. One that an architecture does not have is passed over. */
-#define SANDBOX_TABLE(X)                                                                                   \
-	X(epoll_wait, BOTH, ALLOW, "the loop")                                                             \
-	X(epoll_pwait, BOTH, ALLOW, "the loop, where there is no epoll_wait")                              \
-	X(epoll_ctl, BOTH, ALLOW, "the loop")                                                              \
-	X(read, BOTH, ALLOW, "connections")                                                                \
-	X(readv, BOTH, ALLOW, "connections")                                                               \
-	X(recvfrom, BOTH, ALLOW, "connections: recv")                                                      \
-	X(recvmsg, BOTH, ALLOW, "control messages")                                                        \
-	X(write, BOTH, ALLOW, "connections, logs")                                                         \
-	X(writev, BOTH, ALLOW, "connections")                                                              \
-	X(sendto, BOTH, ALLOW, "connections: send")                                                        \
-	X(sendmsg, BOTH, ALLOW, "connections, control messages")                                           \
-	X(close, BOTH, ALLOW, "all descriptors")                                                           \
-	X(shutdown, BOTH, ALLOW, "connections")                                                            \
-	X(accept4, SANDBOX_WORKER, ALLOW, "clients")                                                       \
-	X(socket, SANDBOX_WORKER, STREAM, "dialling")                                                      \
-	X(connect, SANDBOX_WORKER, ALLOW, "dialling")                                                      \
-	X(getsockopt, BOTH, ALLOW, "how a dial ended; what kind of socket a log is")                       \
-	X(setsockopt, BOTH, ALLOW, "TCP_NODELAY, SO_LINGER")                                               \
-	X(getsockname, BOTH, ALLOW, "which listener a client came to")                                     \
-	X(getpeername, BOTH, ALLOW, "dialling: connected to itself?")                                      \
-	X(ioctl, BOTH, UNSENT, "is what was sent acknowledged?")                                           \
-	X(poll, BOTH, ALLOW, "would the log block?")                                                       \
-	X(ppoll, BOTH, ALLOW, "the same, where there is no poll")                                          \
-	X(fcntl, BOTH, ALLOW, "descriptors for messages, seals of a bundle, logs that must not block")     \
-	X(dup2, BOTH, ALLOW, "the log takes the place of standard error")                                  \
-	X(dup3, BOTH, ALLOW, "the same, where there is no dup2")                                           \
-	X(fstat, BOTH, ALLOW, "is a log a file? how long is a bundle?")                                    \
-	X(newfstatat, BOTH, BY_FD, "the same, as C libraries spell it")                                    \
-	X(statx, BOTH, BY_FD, "the same, as C libraries spell it")                                         \
-	X(lseek, BOTH, ALLOW, "memory streams of the C library")                                           \
-	X(open, BOTH, REFUSE, "the time zone again, when it has changed")                                  \
-	X(openat, BOTH, REFUSE, "the same; entropy files")                                                 \
-	X(stat, BOTH, REFUSE, "the same")                                                                  \
-	X(access, BOTH, REFUSE, "the same")                                                                \
-	X(readlink, BOTH, REFUSE, "the same")                                                              \
-	X(brk, BOTH, ALLOW, "memory")                                                                      \
-	X(mmap, BOTH, NOT_EXEC, "memory, bundles, counters")                                               \
-	X(mmap2, BOTH, NOT_EXEC, "the same on 32 bits")                                                    \
-	X(mprotect, BOTH, NOT_EXEC, "memory")                                                              \
-	X(mremap, BOTH, ALLOW, "memory")                                                                   \
-	X(munmap, BOTH, ALLOW, "memory")                                                                   \
-	X(madvise, BOTH, ALLOW, "memory goes back")                                                        \
-	X(getrandom, BOTH, ALLOW, "OpenSSL; hash seeds")                                                   \
-	X(clock_gettime, BOTH, ALLOW, "clocks, where the vdso has none")                                   \
-	X(gettimeofday, BOTH, ALLOW, "the same")                                                           \
-	X(time, BOTH, ALLOW, "the same")                                                                   \
-	X(futex, BOTH, ALLOW, "locks of libraries")                                                        \
-	X(getpid, BOTH, ALLOW, "OpenSSL: forked?; abort")                                                  \
-	X(gettid, BOTH, ALLOW, "abort")                                                                    \
-	X(tgkill, BOTH, OWN_PROCESS, "abort")                                                              \
-	X(kill, SANITIZER, OWN_PROCESS, "how a sanitizer ends the process")                                \
-	X(rt_sigaction, BOTH, ALLOW, "abort")                                                              \
-	X(rt_sigprocmask, BOTH, ALLOW, "abort")                                                            \
-	X(rt_sigreturn, BOTH, ALLOW, "after a signal's handler")                                           \
-	X(restart_syscall, BOTH, ALLOW, "a call goes on after SIGCONT")                                    \
-	X(exit, BOTH, ALLOW, "the end")                                                                    \
-	X(exit_group, BOTH, ALLOW, "the end")                                                              \
-	/* the leak checker stops the process from a thread that reads its memory; reports name source */  \
-	X(open, SANITIZER, ALLOW, "/proc/self/maps, the program for its symbols")                          \
-	X(openat, SANITIZER, ALLOW, "the same")                                                            \
-	X(stat, SANITIZER, ALLOW, "the same")                                                              \
-	X(newfstatat, SANITIZER, ALLOW, "the same")                                                        \
-	X(readlink, SANITIZER, ALLOW, "the same")                                                          \
-	X(getdents64, SANITIZER, ALLOW, "/proc/self/task")                                                 \
-	X(clone, SANITIZER, ALLOW, "the leak checker")                                                     \
-	X(wait4, SANITIZER, ALLOW, "the leak checker")                                                     \
-	X(ptrace, SANITIZER, ALLOW, "the leak checker")                                                    \
-	X(prctl, SANITIZER, ALLOW, "the leak checker")                                                     \
-	X(getppid, SANITIZER, ALLOW, "the leak checker")                                                   \
-	X(sigaltstack, SANITIZER, ALLOW, "the leak checker")                                               \
-	X(sched_yield, SANITIZER, ALLOW, "the leak checker")                                               \
-	X(sched_getaffinity, SANITIZER, ALLOW, "its mutexes")                                              \
-	X(getrlimit, SANITIZER, ALLOW, "where the stack ends")                                             \
-	X(prlimit64, SANITIZER, ALLOW, "the same")                                                         \
-	X(getrusage, SANITIZER, ALLOW, "statistics")                                                       \
-	X(pipe, SANITIZER, ALLOW, "is that memory readable?")                                              \
-	X(pipe2, SANITIZER, ALLOW, "the same")                                                             \
+#define SANDBOX_TABLE(X)                                                                                  \
+	X(epoll_wait, BOTH, ALLOW, "the loop")                                                            \
+	X(epoll_pwait, BOTH, ALLOW, "the loop, where there is no epoll_wait")                             \
+	X(epoll_ctl, BOTH, ALLOW, "the loop")                                                             \
+	X(read, BOTH, ALLOW, "connections")                                                               \
+	X(readv, BOTH, ALLOW, "connections")                                                              \
+	X(recvfrom, BOTH, ALLOW, "connections: recv")                                                     \
+	X(recvmsg, BOTH, ALLOW, "control messages")                                                       \
+	X(write, BOTH, ALLOW, "connections, logs")                                                        \
+	X(writev, BOTH, ALLOW, "connections")                                                             \
+	X(sendto, BOTH, ALLOW, "connections: send")                                                       \
+	X(sendmsg, BOTH, ALLOW, "connections, control messages")                                          \
+	X(close, BOTH, ALLOW, "all descriptors")                                                          \
+	X(shutdown, BOTH, ALLOW, "connections")                                                           \
+	X(accept4, SANDBOX_WORKER, ALLOW, "clients")                                                      \
+	X(socket, SANDBOX_WORKER, STREAM, "dialling")                                                     \
+	X(connect, SANDBOX_WORKER, ALLOW, "dialling")                                                     \
+	X(getsockopt, BOTH, ALLOW, "how a dial ended; what kind of socket a log is")                      \
+	X(setsockopt, BOTH, ALLOW, "TCP_NODELAY, SO_LINGER")                                              \
+	X(getsockname, BOTH, ALLOW, "which listener a client came to")                                    \
+	X(getpeername, BOTH, ALLOW, "dialling: connected to itself?")                                     \
+	X(ioctl, BOTH, UNSENT, "is what was sent acknowledged?")                                          \
+	X(poll, BOTH, ALLOW, "would the log block?")                                                      \
+	X(ppoll, BOTH, ALLOW, "the same, where there is no poll")                                         \
+	X(fcntl, BOTH, ALLOW, "descriptors for messages, seals of a bundle, logs that must not block")    \
+	X(dup2, BOTH, ALLOW, "the log takes the place of standard error")                                 \
+	X(dup3, BOTH, ALLOW, "the same, where there is no dup2")                                          \
+	X(fstat, BOTH, ALLOW, "is a log a file? how long is a bundle?")                                   \
+	X(newfstatat, BOTH, BY_FD, "the same, as C libraries spell it")                                   \
+	X(statx, BOTH, BY_FD, "the same, as C libraries spell it")                                        \
+	X(lseek, BOTH, ALLOW, "memory streams of the C library")                                          \
+	X(open, BOTH, REFUSE, "the time zone again, when it has changed")                                 \
+	X(openat, BOTH, REFUSE, "the same; entropy files")                                                \
+	X(stat, BOTH, REFUSE, "the same")                                                                 \
+	X(access, BOTH, REFUSE, "the same")                                                               \
+	X(readlink, BOTH, REFUSE, "the same")                                                             \
+	X(brk, BOTH, ALLOW, "memory")                                                                     \
+	X(mmap, BOTH, NOT_EXEC, "memory, bundles, counters")                                              \
+	X(mmap2, BOTH, NOT_EXEC, "the same on 32 bits")                                                   \
+	X(mprotect, BOTH, NOT_EXEC, "memory")                                                             \
+	X(mremap, BOTH, ALLOW, "memory")                                                                  \
+	X(munmap, BOTH, ALLOW, "memory")                                                                  \
+	X(madvise, BOTH, ALLOW, "memory goes back")                                                       \
+	X(getrandom, BOTH, ALLOW, "OpenSSL; hash seeds")                                                  \
+	X(clock_gettime, BOTH, ALLOW, "clocks, where the vdso has none")                                  \
+	X(gettimeofday, BOTH, ALLOW, "the same")                                                          \
+	X(time, BOTH, ALLOW, "the same")                                                                  \
+	X(futex, BOTH, ALLOW, "locks of libraries")                                                       \
+	X(getpid, BOTH, ALLOW, "OpenSSL: forked?; abort")                                                 \
+	X(gettid, BOTH, ALLOW, "abort")                                                                   \
+	X(tgkill, BOTH, OWN_PROCESS, "abort")                                                             \
+	X(kill, SANITIZER, OWN_PROCESS, "how a sanitizer ends the process")                               \
+	X(rt_sigaction, BOTH, ALLOW, "abort")                                                             \
+	X(rt_sigprocmask, BOTH, ALLOW, "abort")                                                           \
+	X(rt_sigreturn, BOTH, ALLOW, "after a signal's handler")                                          \
+	X(restart_syscall, BOTH, ALLOW, "a call goes on after SIGCONT")                                   \
+	X(exit, BOTH, ALLOW, "the end")                                                                   \
+	X(exit_group, BOTH, ALLOW, "the end")                                                             \
+	/* the leak checker stops the process from a thread that reads its memory; reports name source */ \
+	X(open, SANITIZER, ALLOW, "/proc/self/maps, the program for its symbols")                         \
+	X(openat, SANITIZER, ALLOW, "the same")                                                           \
+	X(stat, SANITIZER, ALLOW, "the same")                                                             \
+	X(newfstatat, SANITIZER, ALLOW, "the same")                                                       \
+	X(readlink, SANITIZER, ALLOW, "the same")                                                         \
+	X(getdents, SANITIZER, ALLOW, "/proc/self/task, as its own code reads it")                        \
+	X(getdents64, SANITIZER, ALLOW, "/proc/self/task")                                                \
+	X(clone, SANITIZER, ALLOW, "the leak checker")                                                    \
+	X(wait4, SANITIZER, ALLOW, "the leak checker")                                                    \
+	X(ptrace, SANITIZER, ALLOW, "the leak checker")                                                   \
+	X(prctl, SANITIZER, ALLOW, "the leak checker")                                                    \
+	X(getppid, SANITIZER, ALLOW, "the leak checker")                                                  \
+	X(sigaltstack, SANITIZER, ALLOW, "the leak checker")                                              \
+	X(sched_yield, SANITIZER, ALLOW, "the leak checker")                                              \
+	X(sched_getaffinity, SANITIZER, ALLOW, "its mutexes")                                             \
+	X(getrlimit, SANITIZER, ALLOW, "where the stack ends")                                            \
+	X(prlimit64, SANITIZER, ALLOW, "the same")                                                        \
+	X(getrusage, SANITIZER, ALLOW, "statistics")                                                      \
+	X(pipe, SANITIZER, ALLOW, "is that memory readable?")                                             \
+	X(pipe2, SANITIZER, ALLOW, "the same")                                                            \
 	X(socketpair, SANITIZER, ALLOW, "a symbolizer")
 
 static const struct row {
