@@ -5,6 +5,7 @@
  * reloads as long as a configuration has an address for them.
  */
 #include "conf/find.h"
+#include "proxy/given.h"
 #include "proxy/listen.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -301,6 +302,14 @@ static int open_socket(struct parent *p, const struct addr *a, const struct conf
 	return fd;
 }
 
+/* One that listens already gets what ours have. */
+static void adopt(int fd, int family)
+{
+	set_options(fd, family);
+	if (listen(fd, BACKLOG) < 0)
+		log_warn("the service manager's socket keeps its backlog: %s", strerror(errno));
+}
+
 static unsigned first_unprivileged_port(void)
 {
 	struct str text = STR_NONE;
@@ -352,12 +361,18 @@ static struct parent_socket *socket_for(struct parent *p, const struct parent_ro
 {
 	struct parent_socket *s = find_socket(p, a);
 	char name[ADDR_TEXT_BYTES];
+	bool given;
 	int fd;
 
 	if (s)
 		return s;
 	addr_text(&a->sa, a->len, name, sizeof name);
-	fd = open_socket(p, a, row->listener);
+	fd = given_take(&p->given, a, row->listener->port);
+	given = fd >= 0;
+	if (given)
+		adopt(fd, a->sa.sa_family);
+	else
+		fd = open_socket(p, a, row->listener);
 	if (fd < 0 && row->optional && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)) {
 		log_note("no IPv6 here: not listening on %s", name);
 		return NULL;
@@ -370,6 +385,7 @@ static struct parent_socket *socket_for(struct parent *p, const struct parent_ro
 	s->id = ++p->socket_ids;
 	s->fd = fd;
 	s->addr = *a;
+	s->given = given;
 	snprintf(s->name, sizeof s->name, "%s", name);
 	list_push(&p->sockets, &s->node);
 	return s;
@@ -438,7 +454,7 @@ static void close_socket(struct parent *p, struct parent_socket *s)
 		if (c->role == MSG_WORKER && c->last_socket >= s->id)
 			msg_send(&c->channel, MSG_LISTENER_GONE, &m, sizeof m, -1);
 	}
-	if (s->addr.sa.sa_family == AF_UNIX && s->addr.un.sun_path[0])
+	if (!s->given && s->addr.sa.sa_family == AF_UNIX && s->addr.un.sun_path[0])
 		unlink(s->addr.un.sun_path);
 	list_del(&s->node);
 	close(s->fd);

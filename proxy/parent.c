@@ -1,5 +1,6 @@
 #include "proxy/parent.h"
 #include "proxy/child.h"
+#include "proxy/given.h"
 #include "proxy/listen.h"
 #include "proxy/logs.h"
 #include "proxy/reload.h"
@@ -103,9 +104,21 @@ static void say_started(const struct parent *p)
 	}
 }
 
+void parent_tell_ready(struct parent *p)
+{
+	const struct config *conf = p->current.conf;
+	char status[128];
+
+	snprintf(status, sizeof status, "configuration %llu: vhosts %zu, listeners %zu, workers %u",
+		 (unsigned long long)p->current.generation, conf->nvhosts, conf->nlisteners, p->nslots);
+	notify_ready(&p->notify, status);
+}
+
 void parent_serves(struct parent *p)
 {
 	p->told = p->current.generation;
+	if (p->reload.phase == RELOAD_IDLE)
+		parent_tell_ready(p);
 	if (p->state == PARENT_SERVING) {
 		log_note("configuration %llu is served", (unsigned long long)p->told);
 		return;
@@ -132,8 +145,10 @@ static void stop(struct parent *p, uint64_t after_ms)
 	bool first = p->state != PARENT_STOPPING;
 
 	p->state = PARENT_STOPPING;
-	if (first)
+	if (first) {
+		notify_stopping(&p->notify, after_ms + GRACE_MS);
 		reload_abort(p);
+	}
 	for (unsigned i = 0; i < p->nslots; i++)
 		timer_stop(&p->slots[i].respawn);
 	list_for_each(n, &p->children) {
@@ -291,7 +306,10 @@ static bool keep_privileges(unsigned more)
 /* What is not asked for at the start cannot come back with a reload. */
 void parent_settle(struct parent *p)
 {
-	if (p->state == PARENT_STARTING && !keep_privileges(gives_sockets_away(p->current.conf) ? PRIV_CHOWN : 0))
+	if (p->state != PARENT_STARTING)
+		return;
+	given_close(&p->given);
+	if (!keep_privileges(gives_sockets_away(p->current.conf) ? PRIV_CHOWN : 0))
 		parent_give_up(p);
 }
 
@@ -309,6 +327,7 @@ static bool open_parent(struct parent *p)
 	/* by descriptor: a package upgrade puts another file there, and versions must not mix */
 	p->exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	p->count = count_make();
+	notify_open(&p->notify);
 	return p->null >= 0 && p->exe >= 0 && p->count && open_signals(p);
 }
 
@@ -320,6 +339,8 @@ static void close_parent(struct parent *p)
 	remove_pid_file(p);
 	reload_conf_fini(&p->current);
 	listen_close_unused(p);
+	given_close(&p->given);
+	notify_close(&p->notify);
 	logs_close(p);
 	work_cancel(&p->signals_work);
 	loop_del(&p->signals);
@@ -336,6 +357,7 @@ int parent_run(const struct parent_options *o)
 	struct parent p = { .options = o };
 
 	log_open(STDERR_FILENO, o->log_level, "parent");
+	given_open(&p.given);
 	raise_fd_limit();
 	if (!keep_privileges(PRIV_CHOWN | PRIV_RESOURCE))
 		return EXIT_FAILURE;

@@ -8,6 +8,8 @@
  *	child.c    starting, supervising and ending processes
  *	logs.c     log files
  *	tickets.c  session ticket keys
+ *	notify.c   what the service manager is told
+ *	given.c    listening sockets that it opened
  */
 #pragma once
 
@@ -16,6 +18,7 @@
 #include "core/msg.h"
 #include "core/target.h"
 #include "proxy/count.h"
+#include "proxy/notify.h"
 #include "proxy/privilege.h"
 #include "tls/tls.h"
 
@@ -41,6 +44,7 @@ struct parent_socket {
 	int fd;
 	struct addr addr;
 	char name[ADDR_TEXT_BYTES];
+	bool given; /* by the service manager, who also keeps its file */
 };
 
 /* Connections on `socket` with this local address belong to `listener`. */
@@ -132,11 +136,13 @@ struct parent {
 	struct parent_slot *slots; /* PARENT_SLOTS_MAX of them, nslots in use */
 	unsigned nslots;
 	struct list sockets;
+	struct list given;         /* until a configuration is served */
 	uint32_t socket_ids;
 	struct list logs;
 	struct parent_log *error_log; /* NULL: standard error */
 	struct tls_ticket_key tickets[TLS_TICKET_KEYS];
 	size_t ntickets;
+	struct notify notify;
 	struct timer ticket_timer, ping_timer, stop_timer;
 };
 
@@ -147,6 +153,8 @@ void parent_tell_text(struct parent *p, enum log_level level, const char *text);
 void parent_settle(struct parent *p);
 /* All workers serve the current configuration. */
 void parent_serves(struct parent *p);
+/* What the service manager waits for after a start and after every reload, refused ones too. */
+void parent_tell_ready(struct parent *p);
 /* Cannot start: ends with status 1. */
 void parent_give_up(struct parent *p);
 /* A child has been reaped. */

@@ -86,6 +86,8 @@ static void refuse(struct parent *p)
 	}
 	log_error("the configuration was not reloaded: the one before goes on being served");
 	reload_abort(p);
+	if (p->reload.phase == RELOAD_IDLE)
+		parent_tell_ready(p);
 }
 
 void reload_failed(struct parent *p, const char *text)
@@ -160,6 +162,8 @@ void reload_start(struct parent *p)
 		return;
 	}
 	l->again = false;
+	if (p->state == PARENT_SERVING)
+		notify_reloading(&p->notify);
 	conf_report_init(&r);
 	l->phase = RELOAD_TRIAL;
 	timer_init(&l->deadline, too_late);

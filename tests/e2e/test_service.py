@@ -150,3 +150,142 @@ def test_a_worker_that_hangs_is_ended_and_replaced(demo):
         gate.wait_log(r"\(pid %d\) was ended by signal 9" % pids[0])
         assert pids[0] not in workers(gate)
         assert gate.get("/json", tls=False).status == 200
+
+
+# ---- the service manager
+
+# Becomes the program, with what a service manager hands over: sockets from 3 on, and words about them.
+START = """
+import os, sys
+fds, names, program = sys.argv[1], sys.argv[2], sys.argv[3:]
+fds = [os.dup2(int(fd), 100 + i) for i, fd in enumerate(fds.split(",")) if fd]
+for i, fd in enumerate(fds):
+    os.dup2(fd, 3 + i)
+if fds:
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=names)
+os.environ["WATCHDOG_PID"] = str(os.getpid())
+os.execv(program[0], program)
+"""
+
+
+class Managed(Gate):
+    """A Gatehouse that a service manager has started. told() is what it said since the last time."""
+
+    def __init__(self, *vhosts, sockets=(), names="", watchdog_us=None, **keys):
+        super().__init__(*vhosts, **keys)
+        self.sockets, self.names, self.manager = sockets, names, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.bind(self.folder / "notify")
+        self.manager.settimeout(g.TIMEOUT)
+        self.env["NOTIFY_SOCKET"] = self.folder / "notify"
+        if watchdog_us:
+            self.env["WATCHDOG_USEC"] = str(watchdog_us)
+
+    def start(self):
+        fds = [s.fileno() for s in self.sockets]
+        self.process = g.Process(self.folder, [
+            "/usr/bin/python3", "-c", START, ",".join(map(str, fds)), self.names,
+            g.GATEHOUSE, "run", "-c", self.path], env={**os.environ, **self.env}, pass_fds=fds)
+
+    def told(self):
+        """The next datagram as a dictionary."""
+        return dict(line.split("=", 1) for line in self.manager.recv(4096).decode().split("\n"))
+
+    def told_until(self, key):
+        while True:
+            words = self.told()
+            if key in words:
+                return words
+
+    def __exit__(self, *args):
+        super().__exit__(*args)
+        self.manager.close()
+
+
+def test_the_service_manager_is_told(demo):
+    with Managed(plain(demo.origin)) as gate:
+        words = gate.told()
+        assert words["READY"] == "1" and words["MAINPID"] == str(gate.process.pid)
+        assert words["STATUS"] == "configuration 1: vhosts 1, listeners 1, workers 2"
+        assert gate.get("/json", tls=False).status == 200
+        # children are none of its business
+        for pid in gate.children():
+            assert b"NOTIFY_SOCKET" not in open("/proc/%d/environ" % pid, "rb").read()
+
+        before = time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6
+        gate.signal(signal.SIGHUP)
+        words = gate.told()
+        assert words["RELOADING"] == "1"
+        assert before <= int(words["MONOTONIC_USEC"]) <= time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6
+        assert gate.told()["STATUS"].startswith("configuration 2:")
+
+        # a refused one ends as well, with what is served
+        gate.configure(plain(demo.origin, nonsense="1"))
+        gate.signal(signal.SIGHUP)
+        assert "RELOADING" in gate.told()
+        words = gate.told()
+        assert words["READY"] == "1" and words["STATUS"].startswith("configuration 2:")
+
+        gate.signal(signal.SIGTERM)
+        words = gate.told()
+        assert words["STOPPING"] == "1" and int(words["EXTEND_TIMEOUT_USEC"]) > 30_000_000
+
+
+def test_the_watchdog_hears_of_it(demo):
+    with Managed(plain(demo.origin), watchdog_us=200_000) as gate:
+        gate.told_until("READY")
+        for _ in range(3):
+            assert gate.told() == {"WATCHDOG": "1"}
+        # a parent that hangs is silent
+        gate.signal(signal.SIGSTOP)
+        gate.manager.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                gate.manager.recv(4096)
+        gate.manager.settimeout(0.6)
+        with pytest.raises(TimeoutError):
+            gate.manager.recv(4096)
+        gate.signal(signal.SIGCONT)
+        gate.manager.settimeout(g.TIMEOUT)
+        gate.told_until("WATCHDOG")
+
+
+def test_sockets_of_the_service_manager_are_used(demo):
+    folder = Folder()
+    with contextlib.ExitStack() as stack:
+        def listening(family, address):
+            s = stack.enter_context(socket.socket(family))
+            s.bind(address)
+            s.listen()
+            return s
+
+        by_address = listening(socket.AF_INET, ("127.0.0.1", 0))
+        by_name = listening(socket.AF_INET, ("127.0.0.1", 0))
+        unix = listening(socket.AF_UNIX, folder / "s")
+        unused = listening(socket.AF_INET, ("127.0.0.1", 0))
+        both = listening(socket.AF_INET6, ("::", 0))
+        os.chmod(folder / "s", 0o666)
+        port, lock = free_port()
+        stack.enter_context(lock)
+        vhosts = [plain(demo.origin, port=str(by_address.getsockname()[1])), plain(demo.origin, port=str(port)),
+                  plain(demo.origin, interface=folder / "s", unix_socket="1", port="1")]
+        with Managed(*vhosts, sockets=[by_address, by_name, unix, unused, both],
+                     names="a:%d:c:unused:both" % port) as gate:
+            gate.told_until("READY")
+            assert "127.0.0.1:%d (unused) is closed" % unused.getsockname()[1] in gate.log()
+            assert "(both) is closed: takes IPv4, too: BindIPv6Only=ipv6-only" in gate.log()
+            for s in by_address, by_name:
+                with Client.tcp(s.getsockname()[1]) as c:
+                    assert c.get("/json").status == 200
+            with Client.unix(folder / "s") as c:
+                assert c.get("/json").status == 200
+            # named by its port, it stands in for the address
+            with pytest.raises(ConnectionRefusedError):
+                Client.tcp(port)
+            # and all this over a reload
+            gate.signal(signal.SIGHUP)
+            gate.wait_log("configuration 2 is served")
+            with Client.tcp(by_name.getsockname()[1]) as c:
+                assert c.get("/json").status == 200
+        # its file is the manager's
+        assert os.path.exists(folder / "s")
+    folder.remove()
