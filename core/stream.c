@@ -1,5 +1,7 @@
 #include "core/stream.h"
 #include "core/priv.h"
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -121,6 +123,15 @@ ssize_t stream_write(struct stream *s, const void *p, size_t n)
 	struct iovec iov = { (void *)(uintptr_t)p, n };
 
 	return s->ops->writev(s, &iov, 1);
+}
+
+size_t stream_unacked(const struct stream *s)
+{
+	int n = 0;
+
+	if (s->ev.fd < 0 || ioctl(s->ev.fd, SIOCOUTQ, &n) < 0)
+		n = 0;
+	return stream_unsent(s) + (size_t)n;
 }
 
 void stream_shutdown(struct stream *s)

@@ -106,6 +106,11 @@ static inline size_t stream_unsent(const struct stream *s)
 {
 	return s->ops->unsent ? s->ops->unsent(s) : 0;
 }
+/*
+ * Bytes accepted that the peer's kernel has not acknowledged: less than before means that it still takes
+ * some, however slowly, and however long it may be until it takes enough for STREAM_OUT. A system call.
+ */
+size_t stream_unacked(const struct stream *s);
 /* True once the peer has ended its direction or the connection broke; bytes may still wait. */
 static inline bool stream_is_hup(const struct stream *s)
 {

@@ -69,6 +69,7 @@ struct h1s {
 	uint64_t linger_until_ms;
 	uint64_t unsent_since_ms; /* LINGER: the stream holds as much of the answer since then */
 	size_t unsent_bytes;
+	size_t unacked_bytes; /* when the output timer was set */
 	uint8_t state, waits;
 	bool in_is_fresh; /* `in` may be used before more is read */
 	bool has_no_room; /* the pipe is full: `room` will be told */
@@ -91,6 +92,8 @@ static inline void h1s_wait_for_nothing(struct h1s *c)
 {
 	c->waits = H1S_WAIT_NOTHING;
 }
+/* Waits for the client to take more, as long as it takes any. */
+void h1s_wait_for_reader(struct h1s *c);
 /* Waits for the client to go on with the body, when it is its turn. */
 void h1s_wait_for_body(struct h1s *c);
 /* Waits for more to discard. */

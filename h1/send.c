@@ -133,7 +133,7 @@ void h1s_send(struct h1s *c)
 			h1s_wait_for(c, H1S_WAIT_TUNNEL, c->end.x->timeouts->tunnel_idle_ms);
 	}
 	if (c->out_waits && (total > 0 || !waited))
-		timer_set(&c->out_timer, c->end.x->timeouts->write_ms);
+		h1s_wait_for_reader(c);
 	go_on(c);
 }
 

@@ -50,6 +50,12 @@ void h1s_wait_for(struct h1s *c, enum h1s_wait what, uint64_t ms)
 	timer_set(&c->in_timer, ms);
 }
 
+void h1s_wait_for_reader(struct h1s *c)
+{
+	c->unacked_bytes = stream_unacked(c->s);
+	timer_set(&c->out_timer, c->end.x->timeouts->write_ms);
+}
+
 void h1s_wait_for_body(struct h1s *c)
 {
 	const struct h1s_request *rq = c->rq;
@@ -120,7 +126,12 @@ static void out_expired(struct timer *t)
 {
 	struct h1s *c = container_of(t, struct h1s, out_timer);
 
-	if (c->out_waits)
+	if (!c->out_waits)
+		return;
+	/* a full socket takes nothing until a good part of it is free: a slow client's time, not a stalled one's */
+	if (stream_unacked(c->s) < c->unacked_bytes)
+		h1s_wait_for_reader(c);
+	else
 		h1s_close(c, ERR_WRITE_TIMEOUT);
 }
 
