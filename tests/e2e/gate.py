@@ -186,10 +186,10 @@ LAST_WORDS = re.compile(r"worker \d+: exit: live exchanges=(\d+) streams=(\d+) s
 class Gate:
     """A running Gatehouse. The vhosts come from tls() and plain(); those without a port share one a kind."""
 
-    def __init__(self, *vhosts, env=(), **global_keys):
+    def __init__(self, *vhosts, env=(), args=(), **global_keys):
         self.folder = Folder()
         self.locks, self.process, self.failed = [], None, False
-        self.env = dict(env)
+        self.env, self.args = dict(env), list(args)
         self.tls_port, lock = free_port()
         self.plain_port, other = free_port()
         self.locks += [lock, other]
@@ -211,7 +211,7 @@ class Gate:
         return self
 
     def start(self):
-        self.process = Process(self.folder, [GATEHOUSE, "run", "-c", self.path],
+        self.process = Process(self.folder, [GATEHOUSE, "run", "-c", self.path, *self.args],
                                env={**os.environ, **self.env})
         try:
             for port in self.ports:

@@ -8,11 +8,13 @@ import contextlib
 import hashlib
 import json
 import os
+import select
 import socket
 import ssl
 import struct
 import tempfile
 import threading
+import time
 
 TIMEOUT = 20
 
@@ -40,6 +42,18 @@ class Wire:
 
     def send(self, data):
         self.sock.sendall(data.encode() if isinstance(data, str) else data)
+
+    def send_reading(self, data):
+        """Sends, and reads what comes while it takes no more."""
+        timeout = self.sock.gettimeout()
+        self.sock.setblocking(False)
+        while data:
+            select.select([self.sock], [self.sock], [], timeout)
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                data = data[self.sock.send(data[:65536]):]
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                assert self.more(), "the end came while it was sent"
+        self.sock.settimeout(timeout)
 
     def send_end(self):
         """Half-close: nothing more will be sent."""
@@ -208,13 +222,16 @@ class WebSocket:
     def __init__(self, wire, answer):
         self.wire, self.answer = wire, answer
 
-    def send(self, payload, opcode=BINARY, fin=True):
+    def frame(self, payload, opcode=BINARY, fin=True):
         mask, n = os.urandom(4), len(payload)
         size = bytes([0x80 | n]) if n < 126 else struct.pack(">BH", 0xfe, n) if n < 65536 else \
             struct.pack(">BQ", 0xff, n)
         repeated = (mask * (n // 4 + 1))[:n]
         masked = (int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")).to_bytes(n, "big")
-        self.wire.send(bytes([opcode | (0x80 if fin else 0)]) + size + mask + masked)
+        return bytes([opcode | (0x80 if fin else 0)]) + size + mask + masked
+
+    def send(self, payload, opcode=BINARY, fin=True):
+        self.wire.send(self.frame(payload, opcode, fin))
 
     def receive(self):
         """One frame: (opcode, fin, payload)."""
@@ -227,11 +244,9 @@ class WebSocket:
         return first & 15, bool(first & 128), self.wire.read(n)
 
     def echo(self, payload, opcode=BINARY):
-        # both at once: a peer that echoes as it reads may not read on before it is read from
-        sender = threading.Thread(target=self.send, args=(payload, opcode))
-        sender.start()
+        # a peer that echoes as it reads may not read on before it is read from
+        self.wire.send_reading(self.frame(payload, opcode))
         assert self.receive() == (opcode, True, payload)
-        sender.join()
 
     def close(self, code=1000):
         self.send(struct.pack(">H", code), self.CLOSE)
@@ -309,6 +324,17 @@ class ScriptedUpstream:
         self.start(self.accept)
         return self
 
+    def play(self, *scripts):
+        """From now on these, the next connection being the first one. Those there were have ended."""
+        for sock in list(self.live):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + TIMEOUT
+        while self.live:
+            assert time.monotonic() < deadline, "a script does not end"
+            time.sleep(0.001)
+        self.scripts, self.connections = scripts, 0
+
     def start(self, run, *args):
         thread = threading.Thread(target=run, args=args, daemon=True)
         self.threads.append(thread)
@@ -323,10 +349,10 @@ class ScriptedUpstream:
             sock.settimeout(TIMEOUT)
             script = self.scripts[min(self.connections, len(self.scripts) - 1)]
             self.connections += 1
+            self.live.add(sock)
             self.start(self.serve, script, sock)
 
     def serve(self, script, sock):
-        self.live.add(sock)
         try:
             with Served(sock) as served:
                 script(served)

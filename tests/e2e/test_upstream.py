@@ -10,7 +10,7 @@ import ssl
 
 import pytest
 
-from gate import Folder, Gate, plain, tls, wait_until
+from gate import Folder, Gate, plain, tls
 from peers import ScriptedUpstream, answering, answering_once, response
 from recorder import Recorder
 
@@ -50,15 +50,6 @@ def up(path, unix_up, tcp_up):
     assert not u.errors
 
 
-def play(up, *scripts):
-    """New connections run these, the last one again and again; what was kept before is gone."""
-    for sock in list(up.live):
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-    wait_until(lambda: not up.live, "its connections to end")
-    up.scripts, up.connections = scripts, 0
-
-
 def raw(client):
     """Everything that comes: (bytes, "end" or "reset")."""
     try:
@@ -94,7 +85,7 @@ BROKEN = read_broken()
 
 @pytest.mark.parametrize("answer", BROKEN)
 def test_a_broken_answer_is_502(gate, unix_up, answer):
-    play(unix_up, answering_once(BROKEN[answer]))
+    unix_up.play(answering_once(BROKEN[answer]))
     for method, body in ("GET", None), ("POST", b"question"), ("HEAD", None):
         with gate.client(tls=False) as c:
             got = c.request(method, "/", body)
@@ -107,7 +98,7 @@ def test_a_broken_answer_is_502(gate, unix_up, answer):
 def test_no_answer_at_all_is_502(gate, up, path):
     """A GET may be asked again, once; a POST never."""
     for method, connections in ("GET", 2), ("HEAD", 2), ("POST", 1), ("PUT", 1), ("DELETE", 1):
-        play(up, answering_once(b""))
+        up.play(answering_once(b""))
         with gate.client(tls=False) as c:
             assert c.request(method, path, b"x" if method in ("POST", "PUT") else None).status == 502
         assert up.connections == connections, method
@@ -121,13 +112,13 @@ def test_no_answer_at_all_is_502(gate, up, path):
     (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 1000, "limits.interim-responses"),
 ], ids=range(5))
 def test_an_answer_over_a_limit_is_502(gate, unix_up, answer, what):
-    play(unix_up, answering_once(answer))
+    unix_up.play(answering_once(answer))
     assert gate.get("/limit?" + what, tls=False).status == 502
     gate.wait_log(r"502 [-0-9A-Z]+: [^\n]*%s[^\n]* GET [^\n]*/limit\?%s" % (what, what))
 
 
 def test_white_space_before_a_colon_is_stripped(gate, unix_up):
-    play(unix_up, answering(b"HTTP/1.1 200 OK\r\nContent-Length \t: 2\r\nA : b\r\nDate: x\r\n\r\nok"))
+    unix_up.play(answering(b"HTTP/1.1 200 OK\r\nContent-Length \t: 2\r\nA : b\r\nDate: x\r\n\r\nok"))
     with gate.client(tls=False) as c:
         for _ in range(2):
             answer = c.get("/")
@@ -157,7 +148,7 @@ CUT = {
 @pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("name", CUT)
 def test_a_cut_body_never_seems_whole(gate, up, path, name, over_tls):
-    play(up, answering_once(CUT[name]))
+    up.play(answering_once(CUT[name]))
     with gate.client(tls=over_tls) as c:
         c.send_request("GET", path)
         answer, how = raw(c)
@@ -169,7 +160,7 @@ def test_a_cut_body_never_seems_whole(gate, up, path, name, over_tls):
 @pytest.mark.parametrize("name", [name for name in CUT if b"chunked" in CUT[name]])
 def test_to_http_1_0_a_cut_body_ends_with_a_reset(gate, unix_up, name, over_tls):
     """Where the end of the connection is that of the body, an orderly one would make it whole."""
-    play(unix_up, answering_once(CUT[name]))
+    unix_up.play(answering_once(CUT[name]))
     with gate.client(tls=over_tls) as c:
         if over_tls:
             c.sock.suppress_ragged_eofs = False
@@ -187,7 +178,7 @@ def test_a_reset_within_a_body_is_an_error_too(gate, tcp_up):
         served.reset()
 
     go = queue.Queue()
-    play(tcp_up, script)
+    tcp_up.play(script)
     with gate.client(tls=False) as c:
         c.send_request("GET", "/tcp")
         c.read_until(b"partial")
@@ -199,7 +190,7 @@ def test_a_reset_within_a_body_is_an_error_too(gate, tcp_up):
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_a_body_that_ends_with_the_connection_is_whole(gate, up, path, version, over_tls):
     body = os.urandom(300000)
-    play(up, answering_once(b"HTTP/1.1 200 OK\r\nDate: x\r\n\r\n" + body))
+    up.play(answering_once(b"HTTP/1.1 200 OK\r\nDate: x\r\n\r\n" + body))
     with gate.client(tls=over_tls) as c:
         c.send("GET %s HTTP/%s\r\nHost: localhost\r\n\r\n" % (path, version))
         answer = c.read_response()
@@ -219,7 +210,7 @@ def test_a_body_that_ends_with_the_connection_is_whole(gate, up, path, version, 
 ], ids=range(5))
 def test_surplus_bytes_reach_nobody(gate, up, path, answer):
     for surplus in b"surplus", b"\r\n", response(b"surplus"), b"\0" * 100000:
-        play(up, answering(answer + surplus), answering(OK))
+        up.play(answering(answer + surplus), answering(OK))
         with gate.client(tls=False) as c:
             first = c.get(path)
             assert first.status in (200, 204, 304) and first.body in (b"ok", b"")
@@ -241,7 +232,7 @@ def test_what_comes_between_answers_reaches_nobody(gate, up, path):
         gone.put(None)
 
     asked, gone = queue.Queue(), queue.Queue()
-    play(up, script, answering(OK))
+    up.play(script, answering(OK))
     with gate.client(tls=False) as c:
         assert c.get(path).body == b"ok"
         asked.put(None)
@@ -264,7 +255,7 @@ def test_what_comes_between_answers_reaches_nobody(gate, up, path):
     ("POST", b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n", {"Content-Length": "0"}),
 ], ids=range(9))
 def test_answers_without_a_body(gate, up, path, method, answer, fields):
-    play(up, answering(answer))
+    up.play(answering(answer))
     with gate.client(tls=False) as c:
         for _ in range(3):
             got = c.request(method, path, b"x" if method == "POST" else None)
@@ -277,7 +268,7 @@ def test_answers_without_a_body(gate, up, path, method, answer, fields):
 def test_interim_answers_come_before_the_final_one(gate, up, path):
     hints = (b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nX-Hint: 1\r\n\r\n"
              b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
-    play(up, answering(hints + OK))
+    up.play(answering(hints + OK))
     with gate.client(tls=False) as c:
         for _ in range(2):
             answer = c.get(path)
@@ -297,7 +288,7 @@ def test_an_interim_answer_does_not_wait_for_the_final_one(gate, up, path):
         served.send(OK)
 
     seen = queue.Queue()
-    play(up, script)
+    up.play(script)
     with gate.client() as c:
         c.send_request("GET", path)
         assert c.read_head().status == 103
@@ -315,14 +306,14 @@ WEBSOCKET = {"Connection": "upgrade", "Upgrade": "websocket", "Sec-WebSocket-Ver
     "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: bm90IHRoZSByaWdodCBvbmU=\r\n",
 ])
 def test_an_upgrade_that_is_none_is_502(gate, up, path, lines):
-    play(up, answering_once(("HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % lines).encode() + b"\x81\x02hi"))
+    up.play(answering_once(("HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % lines).encode() + b"\x81\x02hi"))
     with gate.client(tls=False) as c:
         assert c.request("GET", path, **WEBSOCKET).status == 502
         assert c.get("/error.css").status == 200
 
 
 def test_trailers_pass_and_never_become_fields(gate, up, path):
-    play(up, answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n"
+    up.play(answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n"
                        b"0\r\nX-Sum: 1\r\nx-sum : 2\r\nContent-Length: 5\r\nSet-Cookie: a=b\r\n\r\n"))
     with gate.client(tls=False) as c:
         for _ in range(2):
@@ -352,7 +343,7 @@ def counting(log, script):
 
 
 def test_kept_connections_are_used_again_the_last_one_first(gate, up, path):
-    play(up, answering(OK))
+    up.play(answering(OK))
     with gate.client(tls=False) as c:
         for _ in range(50):
             assert c.get(path).body == b"ok"
@@ -361,7 +352,7 @@ def test_kept_connections_are_used_again_the_last_one_first(gate, up, path):
 
 def test_a_connection_that_will_close_is_not_used_again(gate, up, path):
     for answer in response(b"ok", Connection="close"), b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok":
-        play(up, answering(answer))
+        up.play(answering(answer))
         with gate.client(tls=False) as c:
             for _ in range(3):
                 assert c.request("POST", path, b"x").body == b"ok"
@@ -369,7 +360,7 @@ def test_a_connection_that_will_close_is_not_used_again(gate, up, path):
 
 
 def test_http_1_0_keeps_alive_upstream_too(gate, up, path):
-    play(up, answering(b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\nok"))
+    up.play(answering(b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\nok"))
     with gate.client(tls=False) as c:
         for _ in range(3):
             assert c.get(path).body == b"ok"
@@ -385,7 +376,7 @@ def test_a_stale_connection_costs_a_get_nothing_and_repeats_no_post(gate, up, pa
         (served.reset if how == "reset" else served.close)()
 
     requests = []
-    play(up, counting(requests, script))
+    up.play(counting(requests, script))
     with gate.client(tls=False) as c:
         for n in range(200):
             assert c.request(("GET", "HEAD")[n % 2], "%s?%d" % (path, n)).status == 200
@@ -406,7 +397,7 @@ def test_a_kept_connection_that_fails_the_next_request(gate, up, path, how):
 
     for method, status, times in ("GET", 200, 2), ("HEAD", 200, 2), ("POST", 502, 1), ("DELETE", 502, 1):
         requests = []
-        play(up, counting(requests, script))
+        up.play(counting(requests, script))
         with gate.client(tls=False) as c:
             assert c.get(path).status == 200
             assert c.request(method, path + "?second", b"x" if method == "POST" else None).status == status
@@ -423,7 +414,7 @@ def test_an_upload_that_has_begun_is_never_sent_again(gate, up, path):
 
     for method in "POST", "GET":
         requests = []
-        play(up, counting(requests, script), answering(OK))
+        up.play(counting(requests, script), answering(OK))
         with gate.client(tls=False) as c:
             assert c.get(path).status == 200
             c.send("%s %s HTTP/1.1\r\nHost: localhost\r\n" % (method, path))
@@ -442,7 +433,7 @@ def test_an_answer_before_the_body_is_delivered(gate, up, path, over_tls, chunke
         served.read_head()
         served.send(response(b"too much", "403 Forbidden"))
 
-    play(up, script)
+    up.play(script)
     for _ in range(5):
         with gate.client(tls=over_tls) as c:
             body = bytes(4 << 20)
@@ -463,7 +454,7 @@ def test_an_answer_while_the_body_is_on_its_way(gate, up, path):
             served.send(b"5\r\n%05d\r\n" % n)
         served.send(b"0\r\n\r\n")
 
-    play(up, script)
+    up.play(script)
     with gate.client(tls=False) as c:
         c.send("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000\r\n\r\n" % path)
         assert c.read_head().status == 200
