@@ -219,6 +219,8 @@ static void on_request(struct h2c *c, uint32_t id, const uint8_t *p, size_t n, u
 	st->head_bytes = (uint32_t)a->held_bytes;
 	c->head_bytes += st->head_bytes;
 	x_head(&st->e, r.head);
+	if ((e == ERR_HEAD_LARGE || e == ERR_FIELDS_MANY) && !h2c_charge(c, H2_ABUSE_LARGE_HEAD))
+		return;
 	if (e)
 		(void)!x_refuse(&st->e, e);
 	if (ends)

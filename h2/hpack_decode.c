@@ -1,6 +1,8 @@
 #include "h2/huffman.h"
 #include "h2/hpack_table.h"
 
+enum { SIZE_UPDATES_MAX = 16 };
+
 /* A header block being read. Any failure is sticky and a compression error. */
 struct block {
 	const uint8_t *p, *end;
@@ -177,13 +179,16 @@ static void read_line(struct hpack_decoder *d, struct block *b, struct arena *a,
 		hpack_table_add(d->table, l, 0, 0);
 }
 
-/* Size updates stand at the beginning of a block only (RFC 7541 section 4.2). */
+/*
+ * Size updates stand at the beginning of a block only; two are enough to say anything (RFC 7541 section
+ * 4.2).
+ */
 static void read_size_updates(struct hpack_decoder *d, struct block *b)
 {
-	while (b->p < b->end && !b->failed && (*b->p & 0xe0) == 0x20) {
+	for (unsigned i = 0; b->p < b->end && !b->failed && (*b->p & 0xe0) == 0x20; i++) {
 		uint32_t max = read_int(b, 5);
 
-		if (max > d->max_bytes)
+		if (max > d->max_bytes || i >= SIZE_UPDATES_MAX)
 			b->failed = true;
 		else if (!b->failed)
 			hpack_table_resize(d->table, max);

@@ -25,6 +25,7 @@
 	X(WINDOW_UPDATE, 1, "WINDOW_UPDATE frames that no DATA asked for") \
 	X(EMPTY_DATA, 1, "empty DATA frames")                              \
 	X(CONTINUATION, 4, "CONTINUATION frames")                          \
+	X(LARGE_HEAD, 4, "heads over limits.request-head or -fields")      \
 	X(UNKNOWN_FRAME, 1, "frames of unknown type")                      \
 	X(CLOSED_STREAM, 1, "frames on closed streams")
 

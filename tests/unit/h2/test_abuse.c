@@ -120,6 +120,39 @@ static void wrong_length(uint32_t i)
 	client_headers(2 * i + 1, H2_END_STREAM, GET "content-length: 1\n");
 }
 
+static void turns(void)
+{
+	for (int i = 0; i < 3; i++)
+		loop_turn(0);
+}
+
+static void many_fields(uint32_t i)
+{
+	uint8_t block[2048];
+	size_t n = client_block(GET, block, sizeof block);
+
+	for (int k = 0; k < 250; k++, n += 4)
+		memcpy(block + n, "\0\1x\0", 4);
+	client_frame(H2_HEADERS, H2_END_STREAM | H2_END_HEADERS, 2 * i + 1, block, n);
+	turns();
+}
+
+/* One large line, kept in the table, and then as often as a frame can say: a list of 50 MiB each. */
+static void bomb(uint32_t i)
+{
+	static uint8_t block[16384];
+	size_t n = client_block(GET, block, sizeof block);
+
+	if (i == 0) {
+		memcpy(block + n, "\x40\6cookie\x7f\x81\x1e", 11);
+		memset(block + n + 11, 'c', 3968);
+		n += 11 + 3968;
+	}
+	memset(block + n, 0xbe, sizeof block - n);
+	client_frame(H2_HEADERS, H2_END_STREAM | H2_END_HEADERS, 2 * i + 1, block, sizeof block);
+	turns();
+}
+
 static void beyond_the_limit(uint32_t i)
 {
 	post(2 * i + 1);
@@ -305,34 +338,36 @@ static void test_refused_uploads(void **state)
 	assert_string_equal(client.head, ":status: 413\n");
 }
 
-#define FLOOD_TABLE(X)                                                                                       \
-	X(reset)                                                                                             \
-	X(zero_update)                                                                                       \
-	X(overflowing_update)                                                                                \
-	X(self_dependency)                                                                                   \
-	X(self_dependent_headers)                                                                            \
-	X(short_priority)                                                                                    \
-	X(data_after_the_end)                                                                                \
-	X(bad_trailers)                                                                                      \
-	X(trailers_without_an_end)                                                                           \
-	X(malformed)                                                                                         \
-	X(empty_names)                                                                                       \
-	X(wrong_length)                                                                                      \
-	X(beyond_the_limit)                                                                                  \
-	X(ping)                                                                                              \
-	X(ping_answer)                                                                                       \
-	X(settings)                                                                                          \
-	X(table_size)                                                                                        \
-	X(settings_answer)                                                                                   \
-	X(empty_data)                                                                                        \
-	X(padded_empty_data)                                                                                 \
-	X(unknown_frame)                                                                                     \
-	X(goaway)                                                                                            \
-	X(priority)                                                                                          \
-	X(priority_update)                                                                                   \
-	X(continuation)                                                                                      \
-	X(window_update)                                                                                     \
-	X(frames_on_a_closed_stream)                                                                         \
+#define FLOOD_TABLE(X)                \
+	X(reset)                       \
+	X(zero_update)                 \
+	X(overflowing_update)          \
+	X(self_dependency)             \
+	X(self_dependent_headers)      \
+	X(short_priority)              \
+	X(data_after_the_end)          \
+	X(bad_trailers)                \
+	X(trailers_without_an_end)     \
+	X(malformed)                   \
+	X(empty_names)                 \
+	X(wrong_length)                \
+	X(beyond_the_limit)            \
+	X(many_fields)                 \
+	X(bomb)                        \
+	X(ping)                        \
+	X(ping_answer)                 \
+	X(settings)                    \
+	X(table_size)                  \
+	X(settings_answer)             \
+	X(empty_data)                  \
+	X(padded_empty_data)           \
+	X(unknown_frame)               \
+	X(goaway)                      \
+	X(priority)                    \
+	X(priority_update)             \
+	X(continuation)                \
+	X(window_update)               \
+	X(frames_on_a_closed_stream)   \
 	X(one_byte_windows)
 
 #define X(name)                                                                                              \
