@@ -137,7 +137,7 @@ class H2:
     def tls(cls, gate, timeout=TIMEOUT, name="localhost", context=None, **keys):
         sock = socket.create_connection(("127.0.0.1", gate.tls_port), timeout=timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        context = context or authority.client_context(("h2",))
+        context = context or authority().client_context(("h2",))
         return cls(context.wrap_socket(sock, server_hostname=name), **keys)
 
     def __enter__(self):
