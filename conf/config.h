@@ -92,6 +92,7 @@ struct conf_vhost {
 	struct conf_page *pages;
 	size_t npages;
 	bool sts;
+	bool websocket_over_h2; /* by the name that a client gave in TLS */
 	bool strict_host_check; /* of its listener: names that no vhost has are not answered by the first */
 	int access_log;         /* index into config.logs, -1: none */
 	struct limits limits;

@@ -199,8 +199,8 @@ enum conf_key_flags {
 	  "files shown instead of the built-in error pages, by status")                                      \
 	X(ERROR_DOCUMENT_404, VHOST, "error-document-404", "", TEXT, WORKS, ONCE, error_document, 0,         \
 	  "the same for 404 alone")                                                                          \
-	X(WEBSOCKET_OVER_H2, VHOST, "websocket-over-h2", "", BOOL, LATER, ONCE, none, 0,                     \
-	  "it stays on")                                                                                     \
+	X(WEBSOCKET_OVER_H2, VHOST, "websocket-over-h2", "", BOOL, WORKS, ONCE, flag, V(v.websocket_over_h2), \
+	  "off: no WebSockets on HTTP/2 connections for this name, browsers then open one of HTTP/1.1")      \
 	X(CLIENT_SSL_CERT, VHOST, "client-ssl-cert", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)       \
 	X(CLIENT_SSL_KEY, VHOST, "client-ssl-key", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)         \
 	X(CLIENT_SSL_CA, VHOST, "client-ssl-ca", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)           \

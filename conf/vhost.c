@@ -369,6 +369,7 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 	d.v.limits = c->global.limits;
 	d.v.timeouts = c->global.timeouts;
 	d.v.alpn = l->default_alpn;
+	d.v.websocket_over_h2 = true;
 	conf_walk(l, CONF_IN_VHOST, &d, node, d.seen);
 
 	keepalive = conf_node_get(d.seen[CONF_KEY_VHOST_TIMEOUTS], "keepalive");

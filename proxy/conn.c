@@ -4,6 +4,7 @@
 #include "h2/frame.h"
 #include "h2/h2c.h"
 #include "proxy/route.h"
+#include "proxy/tables.h"
 #include "tls/tls.h"
 
 enum {
@@ -109,10 +110,14 @@ static void open_protocol(struct conn *c, bool is_h2)
 
 	timer_stop(&c->timer);
 	c->stream = NULL;
-	if (is_h2)
+	if (is_h2) {
+		const struct site_vhost *v = site_vhost(site_of(c), &c->facts);
+
+		c->host.no_websocket_over_h2 = v && !v->conf->websocket_over_h2;
 		c->h2 = h2c_open(s, &c->host);
-	else
+	} else {
 		c->h1 = h1s_open(s, &c->host);
+	}
 }
 
 static void timed_out(struct timer *t)

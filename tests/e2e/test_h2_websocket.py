@@ -153,6 +153,20 @@ def test_other_protocols_are_not_served(gate):
         assert c.response(1).status == 501
 
 
+def test_switched_off(demo):
+    """Not announced, and malformed then (RFC 8441 section 3); by HTTP/1.1 it goes on."""
+    with Gate(tls(demo.origin, websocket_over_h2="off"), count_threads="1") as gate:
+        with H2.tls(gate) as c:
+            assert h2.ENABLE_CONNECT_PROTOCOL not in c.settings
+            connect(c, 1)
+            c.expect_reset(1, h2.PROTOCOL_ERROR)
+            assert c.get(3).status == 200
+        with gate.client() as c:
+            ws = c.websocket()
+            ws.echo(b"x")
+            ws.close()
+
+
 def test_tunnel_behind_an_application_that_dies():
     with Demo() as demo, Gate(plain(demo.origin), count_threads="1") as gate, H2.plain(gate) as c:
         ws = websocket(c, 1)
