@@ -75,6 +75,20 @@ struct conf_mount {
 	struct conf_pos pos;
 };
 
+/*
+ * What a listener does with connections that do not speak what it is for. Its first vhost says; what the
+ * others say has no effect.
+ */
+struct conf_raw {
+	bool only;          /* every connection goes to onward, unseen */
+	bool fallback;      /* so do those that are neither TLS nor HTTP */
+	bool redirect_http; /* of a TLS listener: plain HTTP is sent to https:// */
+	bool allow_http;    /* or is served */
+	bool proxy_header;  /* onward is told the client's address */
+	struct conf_target *onward; /* NULL: nowhere; never one of config.targets */
+	struct conf_pos pos; /* of the first such key; line 0: there is none */
+};
+
 struct conf_vhost {
 	struct str name;        /* lower case, no trailing dot */
 	struct conf_listener *listener; /* the first of them */
@@ -91,6 +105,7 @@ struct conf_vhost {
 	size_t nheaders, nrequest_headers;
 	struct conf_page *pages;
 	size_t npages;
+	struct conf_raw raw;
 	bool sts;
 	bool websocket_over_h2; /* by the name that a client gave in TLS */
 	bool strict_host_check; /* of its listener: names that no vhost has are not answered by the first */
@@ -141,6 +156,7 @@ struct conf_global {
 	bool trust_unix;        /* whoever comes by a Unix socket is one */
 	bool forwarded, via;    /* Forwarded and Via are added */
 	bool connections_per_address_written; /* the default leaves out loopback and Unix peers */
+	bool raw_rate_written;  /* the same */
 	struct timeouts timeouts;
 };
 

@@ -57,11 +57,12 @@ void conf_set_path(struct conf_loader *l, const struct conf_key *k, void *object
 
 /* ---- limits and timeouts ---- */
 
-/* 0 for connections-per-address means off, and "none" where there is no limit by default. */
+/* 0 for connections-per-address and raw-rate means off, and "none" where there is no limit by default. */
 void conf_set_limit(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
 {
 	uint64_t *field = (void *)((char *)object + k->at);
-	bool per_address = k - conf_keys() == CONF_KEY_LIMIT_connections_per_address;
+	bool connections = k - conf_keys() == CONF_KEY_LIMIT_connections_per_address;
+	bool raw_rate = k - conf_keys() == CONF_KEY_LIMIT_raw_rate;
 	uint64_t value;
 
 	if (k->dflt == LIMIT_NONE && v->kind == CONF_NODE_SCALAR && str_eq(v->text, STR("none"))) {
@@ -73,9 +74,9 @@ void conf_set_limit(struct conf_loader *l, const struct conf_key *k, void *objec
 	if (value < k->least)
 		conf_error(l, v, NULL, "limits.%s has to be at least %ju", k->name, (uintmax_t)k->least);
 	else
-		*field = per_address && value == 0 ? LIMIT_NONE : value;
-	if (per_address)
-		l->c->global.connections_per_address_written = true;
+		*field = (connections || raw_rate) && value == 0 ? LIMIT_NONE : value;
+	l->c->global.connections_per_address_written |= connections;
+	l->c->global.raw_rate_written |= raw_rate;
 }
 
 void conf_set_timeout(struct conf_loader *l, const struct conf_key *k, void *object,

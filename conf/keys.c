@@ -16,6 +16,7 @@ enum {
 	X(connections, COUNT, ON_GLOBAL, 1)                    \
 	X(connections_per_address, COUNT, ON_GLOBAL, 0)        \
 	X(undecided, COUNT, ON_GLOBAL, 1)                      \
+	X(raw_rate, COUNT, ON_GLOBAL, 0)                       \
 	X(request_line_bytes, SIZE, ON_VHOST, 1)               \
 	X(request_head_bytes, SIZE, ON_VHOST, 1)               \
 	X(request_fields, COUNT, ON_VHOST, 1)                  \
@@ -65,6 +66,7 @@ enum {
 #define G(member) offsetof(struct conf_global, member)
 #define V(member) offsetof(struct conf_vhost_draft, member)
 #define M(member) offsetof(struct conf_mount_draft, m.member)
+#define R(member) offsetof(struct conf_raw, member)
 
 static const struct conf_key keys[CONF_KEY_COUNT] = {
 #define X(id_, scope_, name_, aliases_, kind_, state_, flags_, set_, at_, what_) \

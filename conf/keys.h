@@ -183,18 +183,22 @@ enum conf_key_flags {
 	X(ACME_SWITCH, VHOST, "acme", "", BOOL, LATER, ONCE, none, 0, "certificates are not obtained")       \
 	X(IGNORE_MISSING_CERT, VHOST, "ignore-missing-cert", "", BOOL, LATER, ONCE, none, 0,                 \
 	  "the certificate has to be there")                                                                 \
-	X(LISTEN_ACCEPT_ROLE, VHOST, "listen-accept-role", "", TEXT, LATER, ONCE, none, 0, CONF_RAW_LATER)   \
-	X(LISTEN_ACCEPT_PROTOCOL, VHOST, "listen-accept-protocol", "", TEXT, LATER, ONCE, none, 0,           \
-	  CONF_RAW_LATER)                                                                                    \
-	X(APPLY_LISTEN_ACCEPT, VHOST, "apply-listen-accept", "", BOOL, LATER, ONCE, none, 0,                 \
-	  CONF_RAW_LATER)                                                                                    \
-	X(FALLBACK_LISTEN_ACCEPT, VHOST, "fallback-listen-accept", "", BOOL, LATER, ONCE, none, 0,           \
-	  CONF_RAW_LATER)                                                                                    \
-	X(ONLYRAW, VHOST, "onlyraw", "", BOOL, LATER, ONCE, none, 0, CONF_RAW_LATER)                         \
-	X(ALLOW_NON_TLS, VHOST, "allow-non-tls", "", BOOL, LATER, ONCE, none, 0, CONF_PLAIN_LATER)           \
-	X(REDIRECT_HTTP, VHOST, "redirect-http", "", BOOL, LATER, ONCE, none, 0, CONF_PLAIN_LATER)           \
-	X(ALLOW_HTTP_ON_HTTPS, VHOST, "allow-http-on-https", "", BOOL, LATER, ONCE, none, 0,                 \
-	  CONF_PLAIN_LATER)                                                                                  \
+	X(LISTEN_ACCEPT_ROLE, VHOST, "listen-accept-role", "", TEXT, WORKS, ONCE, raw_role, 0,               \
+	  "what raw connections are for: raw-proxy")                                                         \
+	X(LISTEN_ACCEPT_PROTOCOL, VHOST, "listen-accept-protocol", "", TEXT, WORKS, ONCE, none, 0,           \
+	  "which of \"ws-protocols\" says where raw connections go; raw-proxy without")                      \
+	X(APPLY_LISTEN_ACCEPT, VHOST, "apply-listen-accept", "", BOOL, WORKS, ONCE, raw_mode, V(v.raw.only), \
+	  "every connection of this port is raw")                                                            \
+	X(FALLBACK_LISTEN_ACCEPT, VHOST, "fallback-listen-accept", "", BOOL, WORKS, ONCE, raw_mode,          \
+	  V(v.raw.fallback), "what is neither TLS nor HTTP is raw")                                          \
+	X(ONLYRAW, VHOST, "onlyraw", "", BOOL, WORKS, ONCE, raw_mode, V(v.raw.only),                         \
+	  "the same as \"apply-listen-accept\"")                                                             \
+	X(ALLOW_NON_TLS, VHOST, "allow-non-tls", "", BOOL, WORKS, ONCE, look, 0,                             \
+	  "what the keys that allow something else than TLS imply")                                          \
+	X(REDIRECT_HTTP, VHOST, "redirect-http", "", BOOL, WORKS, ONCE, raw_mode, V(v.raw.redirect_http),    \
+	  "plain HTTP on a TLS port is sent to https://")                                                    \
+	X(ALLOW_HTTP_ON_HTTPS, VHOST, "allow-http-on-https", "", BOOL, WORKS, ONCE, raw_mode,                \
+	  V(v.raw.allow_http), "plain HTTP on a TLS port is served")                                         \
 	X(ERROR_PAGES, VHOST, "error-pages", "", PAIRS, WORKS, ONCE, error_pages, 0,                         \
 	  "files shown instead of the built-in error pages, by status")                                      \
 	X(ERROR_DOCUMENT_404, VHOST, "error-document-404", "", TEXT, WORKS, ONCE, error_document, 0,         \
@@ -268,9 +272,12 @@ enum conf_key_flags {
 	  "there are no plugins")                                                                            \
 	/* ws-protocols: raw-proxy, lws-acme-client */                                                       \
 	X(RAW_STATUS, RAW_PROXY, "status", "", TEXT, WORKS, ONCE, none, 0, "always \"ok\"")                  \
-	X(RAW_ONWARD, RAW_PROXY, "onward", "", TEXT, WORKS, ONCE, none, 0, "where raw connections go")       \
-	X(RAW_DEFAULT, RAW_PROXY, "default", "", BOOL, WORKS, ONCE, none, 0, "")                             \
-	X(RAW_RAW, RAW_PROXY, "raw", "", BOOL, WORKS, ONCE, none, 0, "")                                     \
+	X(RAW_ONWARD, RAW_PROXY, "onward", "", TEXT, WORKS, ONCE, onward, 0,                                 \
+	  "where raw connections go: ipv4:A:P, ipv6:[A]:P, unix:/path or name:port")                         \
+	X(RAW_PROXY_HEADER, RAW_PROXY, "onward-proxy-protocol", "", BOOL, WORKS, ONCE, flag, R(proxy_header), \
+	  "it is told the client's address by a PROXY header, version 2")                                    \
+	X(RAW_DEFAULT, RAW_PROXY, "default", "", BOOL, WORKS, ONCE, look, 0, "there is no other")            \
+	X(RAW_RAW, RAW_PROXY, "raw", "", BOOL, WORKS, ONCE, look, 0, "always so")                            \
 	X(ACME_AUTH_PATH, ACME, "auth-path", "", TEXT, WORKS, ONCE, none, 0, "the account's key")            \
 	X(ACME_CERT_PATH, ACME, "cert-path", "", TEXT, WORKS, ONCE, none, 0, "the certificate")              \
 	X(ACME_KEY_PATH, ACME, "key-path", "", TEXT, WORKS, ONCE, none, 0, "the certificate's key")          \
@@ -289,8 +296,6 @@ enum conf_key_flags {
 #define CONF_REQUEST_HEADERS "fields that are set for the upstream"
 #define CONF_REQUEST_HEADERS_ADD "fields that are added for the upstream"
 #define CONF_REQUEST_HEADERS_REMOVE "names of fields that the upstream does not get"
-#define CONF_RAW_LATER "raw connections are closed"
-#define CONF_PLAIN_LATER "plain HTTP on a TLS port gets a 400"
 #define CONF_HTTPS_LATER "https:// origins are not served"
 #define CONF_FILES_LATER "files are not served"
 

@@ -139,6 +139,7 @@ static void step(struct conf_loader *l)
 		if (step_vhosts(l))
 			break;
 		conf_finish_listeners(l);
+		conf_finish_raw(l);
 		check_whole(l);
 		conf_report_sort(l->r);
 		l->phase = CONF_PHASE_DONE;

@@ -160,6 +160,8 @@ const char *conf_origin_parse(struct str s, struct conf_origin *o, const char **
 const char *conf_mountpoint_parse(struct str s, struct str *out, const char **remedy) MUST_USE;
 /* And for a vhost's name: *out has no trailing dot; case is as written. */
 const char *conf_name_parse(struct str s, struct str *out, const char **remedy) MUST_USE;
+/* And where raw connections go, "ipv4:127.0.0.1:22": is_unix, address, is_ip6 and port of *o are set. */
+const char *conf_onward_parse(struct str s, struct conf_origin *o, const char **remedy) MUST_USE;
 /* Canonical text of a numeric address (no brackets). False: it is none. */
 bool conf_address_parse(struct arena *a, struct str host, struct str *out, bool *is_ip6) MUST_USE;
 
@@ -274,6 +276,11 @@ void conf_add_file(struct conf_loader *l, struct str path, const struct conf_nod
 void conf_load_listeners(struct conf_loader *l, struct conf_vhost_draft *d);
 /* When all vhosts are there: each listener's list of them. */
 void conf_finish_listeners(struct conf_loader *l);
+/* raw.c: whether the options of this protocol are those of raw connections */
+bool conf_is_raw_protocol(const struct conf_vhost_draft *d, struct str name);
+/* When all keys of the vhost were read; when all vhosts were */
+void conf_check_raw(struct conf_loader *l, const struct conf_vhost_draft *d);
+void conf_finish_raw(struct conf_loader *l);
 /* mount.c */
 void conf_load_mounts(struct conf_loader *l, struct conf_vhost_draft *d);
 /* headers.c: the values of the three keys that make rules (NULL: not there), added to the *n rules so far */

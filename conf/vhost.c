@@ -261,7 +261,7 @@ void conf_set_keepalive_timeout(struct conf_loader *l, const struct conf_key *k,
 /* ---- ws-protocols ---- */
 
 /* The options of one protocol: two are known, the rest are plugins of the reference. */
-static void protocol(struct conf_loader *l, const struct conf_node *options)
+static void protocol(struct conf_loader *l, struct conf_vhost_draft *d, const struct conf_node *options)
 {
 	const struct conf_node *seen[CONF_KEY_COUNT] = { NULL };
 	const char *says = "has nothing to do here: there are no plugins";
@@ -273,11 +273,11 @@ static void protocol(struct conf_loader *l, const struct conf_node *options)
 			   CONF_QUOTE(name));
 		return;
 	}
-	if (str_eq(name, STR("raw-proxy"))) {
-		conf_walk(l, CONF_IN_RAW_PROXY, NULL, options, seen);
-		noted = &l->noted[CONF_KEY_RAW_ONWARD];
-		says = "does nothing yet: " CONF_RAW_LATER;
-	} else if (str_eq(name, STR("lws-acme-client"))) {
+	if (conf_is_raw_protocol(d, name)) {
+		conf_walk(l, CONF_IN_RAW_PROXY, &d->v.raw, options, seen);
+		return;
+	}
+	if (str_eq(name, STR("lws-acme-client"))) {
 		conf_walk(l, CONF_IN_ACME, NULL, options, seen);
 		noted = &l->noted[CONF_KEY_ACME_DIRECTORY];
 		says = "does nothing yet: certificates are not obtained";
@@ -294,11 +294,10 @@ void conf_set_ws_protocols(struct conf_loader *l, const struct conf_key *k, void
 	struct conf_map names = { 0 };
 
 	(void)k;
-	(void)object;
 	while ((map = conf_next_mapping(l, v, map)))
 		for (const struct conf_node *options = map->child; options; options = options->next)
 			if (conf_first(l, &names, options->key->text, options))
-				protocol(l, options);
+				protocol(l, object, options);
 }
 
 /* ---- the vhost as a whole ---- */
@@ -380,6 +379,7 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 	if (!d.seen[CONF_KEY_NAME])
 		conf_error(l, node, "add \"name\": \"www.example.com\"", "this vhost has no name");
 	check_tls(l, &d);
+	conf_check_raw(l, &d);
 	conf_load_listeners(l, &d);
 	check_name(l, &d);
 	make_headers(l, &d);

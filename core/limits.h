@@ -36,6 +36,7 @@
 	X(connections, "connections", 16384, "client connections of the machine")                           \
 	X(connections_per_address, "connections-per-address", 512, "client connections of one address")     \
 	X(undecided, "undecided", 1024, "connections of undecided protocol")                                \
+	X(raw_rate, "raw-rate", 60, "raw connections of one address a minute")                              \
 	X(request_line_bytes, "request-line", 16 * 1024, "request line (414)")                              \
 	X(request_head_bytes, "request-head", 64 * 1024, "request head (431)")                              \
 	X(request_fields, "request-fields", 200, "fields of a request head (431)")                          \

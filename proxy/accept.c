@@ -8,7 +8,6 @@ enum {
 	AGAIN_FIRST_MS = 20,   /* how long no connections are taken, then twice that ... */
 	AGAIN_MAX_MS = 1000,
 	NO_FDS_MS = 100,
-	SAY_MS = 10 * 1000,    /* a limit is logged at most that often */
 	QUEUED_MAX = 4096,     /* connections taken at the last moment */
 	SHARE_SLACK = 4,       /* connections more than the mean that mean nothing */
 };
@@ -46,6 +45,7 @@ static struct door *find_door(struct accept *a, struct str name)
 	memcpy(d->bytes, name.p, name.n);
 	d->name = str_of(d->bytes, name.n);
 	d->accept = a;
+	d->admit = &a->admit;
 	list_init(&d->conns);
 	list_push(&a->doors, &d->node);
 	return d;
@@ -118,72 +118,9 @@ static void forget(struct conn *c)
 	list_del(&c->all_node);
 	free_unused_door(d);
 	count_sub(a->count);
-	if (c->address_hash)
-		count_address_sub(a->count, c->address_hash);
+	admit_leave(&a->admit, c->address_hash);
 	a->nconns--;
 	a->recheck = true;
-}
-
-/* ---- limits of the machine ---- */
-
-/* At most one line a while for all of them. */
-static bool may_say(struct accept *a)
-{
-	if (a->said_ms && loop_now_ms() - a->said_ms < SAY_MS)
-		return false;
-	a->said_ms = loop_now_ms();
-	return true;
-}
-
-static bool is_loopback(const struct sockaddr_storage *s)
-{
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)s;
-	const struct sockaddr_in *in = (const struct sockaddr_in *)s;
-
-	if (s->ss_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-	return s->ss_family != AF_INET || ntohl(in->sin_addr.s_addr) >> 24 == 127;
-}
-
-/* Never 0. The secret keeps clients from choosing addresses that meet in one place of the table. */
-static uint64_t hash_address(const struct sockaddr_storage *s, uint64_t secret)
-{
-	uint64_t half[2], h;
-	uint8_t ip[16];
-
-	ip_of(s, ip);
-	memcpy(half, ip, sizeof half);
-	h = half[0] ^ secret;
-	for (int i = 0; i < 2; i++) {
-		h ^= h >> 32;
-		h *= 0xd6e8feb86659fd93ULL;
-		h ^= h >> 32;
-		h *= 0xd6e8feb86659fd93ULL;
-		h ^= i == 0 ? half[1] + secret : 0;
-	}
-	return (h ^ h >> 32) | 1;
-}
-
-/* Counts it, unless its address has its share already. */
-static bool count_address(struct conn *c)
-{
-	const struct conf_global *g = &site_config(site_current())->global;
-	struct accept *a = c->door->accept;
-	uint64_t limit = g->limits.connections_per_address, hash;
-	unsigned n;
-
-	if (limit == 0 || (!g->connections_per_address_written && is_loopback(&c->facts.peer)))
-		return true;
-	hash = hash_address(&c->facts.peer, count_secret(a->count));
-	n = count_address_add(a->count, hash);
-	if (n)
-		c->address_hash = hash;
-	if (n <= limit)
-		return true;
-	if (may_say(a))
-		log_warn("%s: refused, has %u connections (limits.connections-per-address)",
-			 c->facts.peer_host, n - 1);
-	return false;
 }
 
 /* ---- taking connections ---- */
@@ -213,10 +150,7 @@ static void welcome(struct listening *l, int fd, const struct sockaddr_storage *
 	count_add(a->count);
 	a->nconns++;
 	a->recheck = true;
-	if (count_address(c))
-		conn_begin(c);
-	else
-		conn_cut(c);
+	conn_begin(c);
 }
 
 static bool is_full(struct accept *a)
@@ -225,7 +159,7 @@ static bool is_full(struct accept *a)
 
 	if (count_sum(a->count).connections < limit)
 		return false;
-	if (may_say(a))
+	if (admit_may_say(&a->admit))
 		log_warn("%llu connections (limits.connections): new ones wait", (unsigned long long)limit);
 	return true;
 }
@@ -248,7 +182,7 @@ static bool take_one(struct listening *l)
 		return true;
 	}
 	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-		if (may_say(a))
+		if (admit_may_say(&a->admit))
 			log_error("cannot take connections: %s", strerror(errno));
 		a->fds_until_ms = loop_now_ms() + NO_FDS_MS;
 		a->recheck = true;
@@ -376,6 +310,7 @@ static void look_again(struct timer *t)
 void accept_init(struct accept *a, struct count *count)
 {
 	*a = (struct accept){ .count = count };
+	admit_init(&a->admit, count);
 	list_init(&a->sockets);
 	list_init(&a->doors);
 	list_init(&a->conns);

@@ -11,7 +11,7 @@
 #include "core/loop.h"
 #include "core/msg.h"
 #include "core/timer.h"
-#include "proxy/count.h"
+#include "proxy/admit.h"
 #include "proxy/site.h"
 
 struct accept {
@@ -22,7 +22,7 @@ struct accept {
 	struct timer again;       /* when to look whether connections can be taken again */
 	uint64_t again_ms;
 	uint64_t fds_until_ms;    /* out of descriptors: not before */
-	uint64_t said_ms;         /* when a limit was last logged */
+	struct admit admit;
 	uint64_t generation;      /* whose rows count */
 	size_t nconns;
 	uint64_t taken;           /* connections, ever */

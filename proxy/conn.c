@@ -1,24 +1,24 @@
 #include "proxy/conn.h"
 #include "core/log.h"
 #include "h1/h1s.h"
-#include "h2/frame.h"
 #include "h2/h2c.h"
+#include "proxy/greet.h"
 #include "proxy/route.h"
 #include "proxy/tables.h"
 #include "tls/tls.h"
 
 enum {
 	PARTING_MS = 2000, /* for a client to read our last words before the close */
-	SILENT_MS = 1000,  /* for a client that has said nothing when its listener or the worker goes */
 };
 
-static struct site *site_of(const struct conn *c)
+struct site *conn_site(const struct conn *c)
 {
 	return c->door->last ? c->door->last : site_current();
 }
 
-static void conn_end(struct conn *c)
+void conn_end(struct conn *c)
 {
+	greet_end(c);
 	timer_stop(&c->timer);
 	if (c->stream)
 		stream_close(c->stream);
@@ -37,17 +37,17 @@ static struct conn *conn_of(struct host *h)
 
 static const struct limits *limits(struct host *h)
 {
-	return site_limits(site_of(conn_of(h)), &conn_of(h)->facts);
+	return site_limits(conn_site(conn_of(h)), &conn_of(h)->facts);
 }
 
 static const struct timeouts *timeouts(struct host *h)
 {
-	return site_timeouts(site_of(conn_of(h)), &conn_of(h)->facts);
+	return site_timeouts(conn_site(conn_of(h)), &conn_of(h)->facts);
 }
 
 static void begin(struct host *h, struct exchange *x)
 {
-	route_begin(x, site_of(conn_of(h)), &conn_of(h)->facts);
+	route_begin(x, conn_site(conn_of(h)), &conn_of(h)->facts);
 }
 
 static void closed(struct host *h, enum err why)
@@ -84,7 +84,7 @@ static void parted(struct timer *t)
 	conn_end(container_of(t, struct conn, timer));
 }
 
-static void answer_plain(struct conn *c)
+void conn_refuse_plain(struct conn *c)
 {
 	struct str answer = route_plain_on_tls();
 
@@ -124,35 +124,8 @@ static void timed_out(struct timer *t)
 {
 	struct conn *c = container_of(t, struct conn, timer);
 
-	log_info("%s: %s", c->facts.peer_host,
-		 err_text(c->facts.tls ? ERR_HANDSHAKE_TIMEOUT : ERR_HEAD_TIMEOUT));
+	log_info("%s: %s", c->facts.peer_host, err_text(ERR_HANDSHAKE_TIMEOUT));
 	conn_end(c);
-}
-
-/*
- * A plain listener: h2 with prior knowledge begins with its preface (RFC 9113 section 3.3), anything else
- * is HTTP/1. Bytes that could become the preface are waited for.
- */
-static void peek_preface(struct stream *s)
-{
-	struct conn *c = s->owner;
-	char bytes[H2_PREFACE_BYTES];
-	ssize_t n = stream_peek(s, bytes, sizeof bytes);
-
-	if (n == -ERR_AGAIN)
-		return;
-	if (n <= 0) {
-		conn_end(c);
-		return;
-	}
-	if (memcmp(bytes, H2_PREFACE, (size_t)n) == 0 && n < H2_PREFACE_BYTES && !stream_is_hup(s)) {
-		if (!c->begun) /* in all: dripping does not extend it */
-			timer_set(&c->timer, site_timeouts(site_of(c), &c->facts)->request_head_ms);
-		c->begun = true;
-		return;
-	}
-	stream_peeked(s);
-	open_protocol(c, memcmp(bytes, H2_PREFACE, (size_t)n) == 0);
 }
 
 static void shaken(struct stream *s, enum err e, const char *why)
@@ -161,7 +134,7 @@ static void shaken(struct stream *s, enum err e, const char *why)
 	const struct tls_facts *f;
 
 	if (e == ERR_HTTP_ON_TLS) {
-		answer_plain(c);
+		conn_refuse_plain(c);
 	} else if (e != ERR_OK) {
 		log_info("%s: TLS handshake: %s", c->facts.peer_host, why ? why : err_text(e));
 		conn_end(c);
@@ -187,6 +160,7 @@ struct conn *conn_new(struct stream *s, struct door *d, void (*ended)(struct con
 	c->door = d;
 	c->ended = ended;
 	c->stream = s;
+	list_init(&c->greet.node);
 	timer_init(&c->timer, timed_out);
 	stream_own(s, c, not_ready);
 	return c;
@@ -194,20 +168,64 @@ struct conn *conn_new(struct stream *s, struct door *d, void (*ended)(struct con
 
 void conn_begin(struct conn *c)
 {
-	struct site_listener *l = site_listener(site_of(c), c->facts.listener);
+	greet_begin(c);
+}
 
-	if (!l || !site_listener_is_tls(l)) {
-		timer_set(&c->timer, site_timeouts(site_of(c), &c->facts)->keepalive_ms);
-		stream_own(c->stream, c, peek_preface);
-		stream_want(c->stream, STREAM_IN);
-		if (c->door->draining)
-			conn_drain(c);
+void conn_shake(struct conn *c)
+{
+	struct site *s = conn_site(c);
+
+	c->facts.tls = true;
+	c->tls = tls_listener_get(site_listener_tls(site_listener(s, c->facts.listener)));
+	timer_stop(&c->timer);
+	timer_init(&c->timer, timed_out);
+	timer_set(&c->timer, site_timeouts(s, &c->facts)->handshake_ms);
+	tls_accept(c->stream, c->tls, shaken);
+}
+
+void conn_open_plain(struct conn *c, bool is_h2)
+{
+	open_protocol(c, is_h2);
+}
+
+/* ---- raw ---- */
+
+static void raw_closed(void *owner)
+{
+	struct conn *c = owner;
+
+	c->raw = NULL;
+	conn_end(c);
+}
+
+static void tunnel_over(struct timer *t)
+{
+	raw_abort(container_of(t, struct conn, timer)->raw, ERR_DRAIN);
+}
+
+void conn_open_raw(struct conn *c)
+{
+	struct site *s = conn_site(c);
+	const struct site_listener *l = site_listener(s, c->facts.listener);
+	const struct raw_plan plan = {
+		.target = l ? site_listener_onward(l) : NULL,
+		.proxy_header = l && site_listener_raw(l)->proxy_header,
+		.timeouts = site_timeouts(s, &c->facts),
+		.closed = raw_closed,
+		.owner = c,
+	};
+	struct stream *down = c->stream;
+
+	if (!plan.target || !admit_raw(c->door->admit, &c->facts)) {
+		conn_end(c);
 		return;
 	}
-	c->facts.tls = true;
-	c->tls = tls_listener_get(site_listener_tls(l));
-	timer_set(&c->timer, site_timeouts(site_of(c), &c->facts)->handshake_ms);
-	tls_accept(c->stream, c->tls, shaken);
+	timer_stop(&c->timer);
+	timer_init(&c->timer, tunnel_over);
+	if (c->door->draining)
+		timer_set(&c->timer, site_config(s)->global.timeouts.drain_tunnels_ms);
+	c->stream = NULL;
+	raw_open(&c->raw, down, &c->facts, &plan);
 }
 
 void conn_drain(struct conn *c)
@@ -216,8 +234,10 @@ void conn_drain(struct conn *c)
 		h1s_drain(c->h1);
 	else if (c->h2)
 		h2c_drain(c->h2);
+	else if (c->raw)
+		timer_set(&c->timer, site_config(conn_site(c))->global.timeouts.drain_tunnels_ms);
 	else if (!c->facts.tls)
-		timer_set(&c->timer, SILENT_MS); /* its request may be on its way */
+		greet_drain(c);
 	/* one that shakes hands is told by is_draining */
 }
 
@@ -227,6 +247,8 @@ void conn_cut(struct conn *c)
 		h1s_abort(c->h1, ERR_DRAIN);
 	else if (c->h2)
 		h2c_abort(c->h2, ERR_DRAIN);
+	else if (c->raw)
+		raw_abort(c->raw, ERR_DRAIN);
 	else
 		conn_end(c);
 }

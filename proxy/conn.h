@@ -2,15 +2,18 @@
  * conn.h - one client connection, from the accepted stream to the protocol that takes it over, and as that
  * protocol's host afterwards.
  *
- * Shakes hands, looks at what was agreed, opens the protocol's connection; answers plain HTTP on a TLS port;
- * tells each exchange where it came in. Knows site, route, TLS and the protocols; not listening sockets,
- * counters, balance. Made by accept, which it tells of its end.
+ * Shakes hands, looks at what was agreed, opens the protocol's connection or the raw one; answers plain HTTP
+ * on a TLS port; tells each exchange where it came in. What it speaks is greet's to find out. Knows site,
+ * route, TLS and the protocols; not listening sockets, counters, balance. Made by accept, which it tells of
+ * its end.
  */
 #pragma once
 
 #include "core/host.h"
 #include "core/stream.h"
 #include "core/timer.h"
+#include "proxy/admit.h"
+#include "proxy/raw.h"
 #include "proxy/site.h"
 
 struct accept;
@@ -26,12 +29,21 @@ struct door {
 	struct list node;    /* accept.doors */
 	struct list conns;
 	struct accept *accept;
+	struct admit *admit; /* accept's */
 	struct site *last;   /* the last site that had it; NULL: the current one has */
 	unsigned rows;       /* of listening sockets that lead here */
 	uint64_t generation; /* accept's: the newest that has such a row */
 	bool draining;       /* its connections are to end */
 	struct str name;
 	char bytes[];
+};
+
+/* What greet knows of a connection. */
+struct greet {
+	struct list node;   /* admit.undecided, while its protocol is not known */
+	uint64_t since_ms;
+	bool header_due;    /* a PROXY header comes first */
+	bool begun;         /* the first bytes are there, and do not tell the protocol yet */
 };
 
 struct conn {
@@ -43,10 +55,11 @@ struct conn {
 	struct stream *stream;  /* ours until the protocol's connection has it */
 	struct h1s *h1;         /* one of these once the protocol is known */
 	struct h2c *h2;
+	struct raw *raw;
 	struct tls_listener *tls;
 	struct timer timer;
-	bool begun;             /* the first bytes are there, and do not tell the protocol yet */
-	uint64_t address_hash;  /* accept's; 0: its address is not counted */
+	uint64_t address_hash;  /* of admit_address; 0: it is not counted */
+	struct greet greet;
 	struct site_conn facts;
 };
 
@@ -58,3 +71,18 @@ void conn_begin(struct conn *c);
 void conn_drain(struct conn *c);
 /* Ends now. */
 void conn_cut(struct conn *c);
+
+/* ---- for greet: each of these may end the connection at once ---- */
+
+/* The site that it is served by. */
+struct site *conn_site(const struct conn *c);
+/* TLS is what is spoken. */
+void conn_shake(struct conn *c);
+/* Plain HTTP is. */
+void conn_open_plain(struct conn *c, bool is_h2);
+/* It is, where TLS should be: says so. */
+void conn_refuse_plain(struct conn *c);
+/* Something else is, which is the listener's target's to understand. */
+void conn_open_raw(struct conn *c);
+/* The end. */
+void conn_end(struct conn *c);

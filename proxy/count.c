@@ -1,4 +1,5 @@
 #include "proxy/count.h"
+#include "proxy/rate.h"
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -36,6 +37,7 @@ struct page {
 	struct column column[COUNT_COLUMNS];
 	struct addresses addresses[COUNT_COLUMNS];
 	struct outage_names names;
+	struct rate_table rates;
 };
 
 struct count {
@@ -251,4 +253,9 @@ uint64_t count_secret(const struct count *c)
 struct outage_names *count_names(struct count *c)
 {
 	return &c->page->names;
+}
+
+struct rate_table *count_rates(struct count *c)
+{
+	return &c->page->rates;
 }

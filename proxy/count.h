@@ -11,6 +11,7 @@
 #include "core/outage.h"
 
 struct count;
+struct rate_table;
 
 /* Workers that can live at once, draining ones included. */
 enum { COUNT_COLUMNS = 256 };
@@ -63,3 +64,4 @@ void count_address_sub(struct count *c, uint64_t hash);
 uint64_t count_secret(const struct count *c);
 /* Borrowed until count_free. */
 struct outage_names *count_names(struct count *c);
+struct rate_table *count_rates(struct count *c);

@@ -5,6 +5,7 @@
 #include "proxy/page.h"
 #include "proxy/trust.h"
 #include "uds-upstream/up.h"
+#include <netinet/in.h>
 #include <sys/random.h>
 
 /* proxy's own state of an exchange (x->route), in its arena. */
@@ -17,6 +18,7 @@ struct route {
 	struct str peer;       /* whoever has connected, as text */
 	struct str client;     /* the same, or whom a trusted proxy speaks for */
 	bool is_trusted;       /* the peer is such a proxy */
+	bool to_https;         /* it came in plain by a TLS port */
 	bool is_proxied;       /* the request head for the upstream is made */
 	bool is_ours;          /* the answer is Gatehouse's own */
 };
@@ -51,6 +53,7 @@ void route_begin(struct exchange *x, struct site *s, const struct site_conn *con
 	x->facts.tls = conn->tls;
 	x->facts.tls_version = conn->tls_version;
 	x->facts.sni = arena_dup(&x->arena, conn->sni);
+	r->to_https = conn->to_https;
 	if (r->ref.vhost)
 		use_limits(x, &r->ref.vhost->conf->limits, &r->ref.vhost->conf->timeouts);
 	else
@@ -166,6 +169,41 @@ static void redirect(struct exchange *x, struct str to)
 	answer(x, h, body);
 }
 
+static unsigned port_of(const struct sockaddr_storage *s)
+{
+	if (s->ss_family == AF_INET6)
+		return ntohs(((const struct sockaddr_in6 *)s)->sin6_port);
+	return s->ss_family == AF_INET ? ntohs(((const struct sockaddr_in *)s)->sin_port) : 443;
+}
+
+/*
+ * Plain HTTP on a TLS port: the same host, port, path and query, over TLS. Only GET and HEAD are sure to be
+ * asked again as they were after a 301 (RFC 9110 section 15.4.2).
+ */
+static void redirect_to_https(struct exchange *x, const struct head *h)
+{
+	const struct route *r = x->route;
+	struct page_about a = about(x, 308);
+	struct str host = h->authority, path = h->path.n && h->path.p[0] == '/' ? h->path : STR("/"), body;
+	unsigned port = port_of(&x->facts.local);
+	const char *end;
+	struct head *answer_head;
+	char suffix[8] = "";
+
+	if (str_eq(h->method, STR("GET")) || str_eq(h->method, STR("HEAD")))
+		a.status = 301;
+	if (!host.n && r->ref.vhost)
+		host = r->ref.vhost->conf->name;
+	end = host.n ? memchr(host.p, host.p[0] == '[' ? ']' : ':', host.n) : NULL;
+	if (end)
+		host.n = (size_t)(end - host.p) + (host.p[0] == '[');
+	if (port != 443)
+		snprintf(suffix, sizeof suffix, ":%u", port);
+	a.location = arena_printf(&x->arena, "https://%.*s%s%.*s", STR_ARG(host), suffix, STR_ARG(path));
+	answer_head = page_make(&x->arena, x->request, &a, &body);
+	answer(x, answer_head, body);
+}
+
 /* ---- routing ---- */
 
 /* The vhost before the request is read; the listener may be gone. */
@@ -264,6 +302,10 @@ static void head(struct end *e, struct head *h)
 	enum err why = ERR_OK;
 
 	BUG_ON(!r);
+	if (r->to_https) {
+		redirect_to_https(x, h);
+		return;
+	}
 	f = from(x);
 	trust(x, h);
 	decide_request(&x->arena, h, &f, &r->decision);

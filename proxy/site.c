@@ -2,6 +2,7 @@
 #include "core/loop.h"
 #include "core/target.h"
 #include "proxy/alog.h"
+#include "proxy/raw.h"
 #include "proxy/tables.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
@@ -141,8 +142,15 @@ static void build_context(struct site *s, struct site_vhost *v)
 		complain(s, &c->cert_pos, arena_printf(&s->arena, "vhost %.*s: %s", STR_ARG(c->name), why));
 }
 
+static bool address_of(const struct conf_target *t, struct addr *out)
+{
+	return t->is_unix ? addr_from_unix(out, t->address) : addr_from_ip(out, t->address, t->port);
+}
+
 static void build_listener(struct site_listener *l)
 {
+	const struct conf_target *onward;
+	struct addr address;
 	struct tls_name *names = base_alloc(l->nvhosts * sizeof *names);
 	size_t n = 0;
 
@@ -152,6 +160,9 @@ static void build_listener(struct site_listener *l)
 	if (n)
 		l->tls = tls_listener_new(names, n, l->strict);
 	free(names);
+	onward = site_listener_raw(l)->onward;
+	if (onward && address_of(onward, &address))
+		l->onward = raw_target_get(onward->name, &address);
 }
 
 static void build_targets(struct site *s)
@@ -166,10 +177,8 @@ static void build_targets(struct site *s)
 	for (size_t i = 0; i < s->conf->ntargets; i++) {
 		const struct conf_target *t = s->conf->targets[i];
 		struct addr address;
-		bool ok = t->is_unix ? addr_from_unix(&address, t->address) :
-				       addr_from_ip(&address, t->address, t->port);
 
-		if (ok)
+		if (address_of(t, &address))
 			s->targets[i] = up_target_get(t->name, &address, &limits);
 		else
 			complain(s, &t->pos,
@@ -245,9 +254,12 @@ void site_put(struct site *s)
 	BUG_ON(!s->refs);
 	if (--s->refs)
 		return;
-	for (size_t i = 0; i < s->tables.nlisteners; i++)
+	for (size_t i = 0; i < s->tables.nlisteners; i++) {
 		if (s->tables.listeners[i].tls)
 			tls_listener_put(s->tables.listeners[i].tls);
+		if (s->tables.listeners[i].onward)
+			raw_target_put(s->tables.listeners[i].onward);
+	}
 	for (size_t i = 0; i < s->tables.nvhosts; i++)
 		if (s->tables.vhosts[i].tls)
 			tls_context_put(s->tables.vhosts[i].tls);
@@ -300,6 +312,16 @@ bool site_listener_is_tls(const struct site_listener *l)
 struct tls_listener *site_listener_tls(const struct site_listener *l)
 {
 	return l->tls;
+}
+
+const struct conf_raw *site_listener_raw(const struct site_listener *l)
+{
+	return &l->vhosts[0]->conf->raw;
+}
+
+struct raw_target *site_listener_onward(const struct site_listener *l)
+{
+	return l->onward;
 }
 
 static void copy_address(struct sockaddr_storage *to, const struct sockaddr *from, socklen_t n)

@@ -23,6 +23,7 @@
 struct site;
 struct site_listener;
 struct site_vhost;
+struct raw_target;
 struct tls_listener;
 
 /* ---- making and changing ---- */
@@ -72,6 +73,7 @@ struct site_conn {
 	bool tls;
 	uint16_t tls_version;
 	struct str sni;               /* lower case; empty: none was sent */
+	bool to_https;                /* plain HTTP on a TLS port: requests are redirected */
 };
 void site_conn_init(struct site_conn *conn, struct str listener, const struct sockaddr *peer,
 		    socklen_t peer_len, const struct sockaddr *local, socklen_t local_len);
@@ -81,6 +83,10 @@ struct site_listener *site_listener(const struct site *s, struct str name);
 bool site_listener_is_tls(const struct site_listener *l);
 /* What tls_accept wants; borrowed as long as the site. NULL without TLS. */
 struct tls_listener *site_listener_tls(const struct site_listener *l);
+/* What it does with connections that speak something else. */
+const struct conf_raw *site_listener_raw(const struct site_listener *l);
+/* Where raw ones go; NULL: nowhere. */
+struct raw_target *site_listener_onward(const struct site_listener *l);
 
 /*
  * Limits and timeouts before a route is known: those of the vhost that the SNI names, else of the listener's

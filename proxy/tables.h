@@ -10,6 +10,7 @@
 #include "conf/names.h"
 #include "proxy/map.h"
 
+struct raw_target;
 struct up_target;
 struct tls_context;
 struct tls_listener;
@@ -38,6 +39,7 @@ struct site_listener {
 	struct conf_names *names; /* of the vhosts, by their index */
 	bool strict;              /* strict-host-check, in any of them: no default */
 	struct tls_listener *tls;
+	struct raw_target *onward; /* NULL: none */
 };
 
 /* What the router chose, for who comes by the exchange (x->mount). */

@@ -3,6 +3,7 @@
 #include "core/stream.h"
 #include "proxy/accept.h"
 #include "proxy/born.h"
+#include "proxy/raw.h"
 #include "proxy/route.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
@@ -129,6 +130,7 @@ bool worker_on_hello(struct msg_channel *c, struct msg_in *m)
 		return false;
 	accept_init(&w->accept, w->count);
 	up_share(count_names(w->count));
+	raw_share(count_names(w->count));
 	return true;
 }
 
