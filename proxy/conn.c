@@ -111,7 +111,7 @@ static void open_protocol(struct conn *c, bool is_h2)
 	timer_stop(&c->timer);
 	c->stream = NULL;
 	if (is_h2) {
-		const struct site_vhost *v = site_vhost(site_of(c), &c->facts);
+		const struct site_vhost *v = site_vhost(conn_site(c), &c->facts);
 
 		c->host.no_websocket_over_h2 = v && !v->conf->websocket_over_h2;
 		c->h2 = h2c_open(s, &c->host);
