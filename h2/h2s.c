@@ -1,5 +1,8 @@
 #include "h2/priv.h"
 
+/* Without progress, once the answer to a request that has not ended was sent. */
+enum { LINGER_STEP_MS = 2000 };
+
 /* ---- the table of live streams ---- */
 
 static struct h2s **bucket(const struct h2c *c, uint32_t id)
@@ -48,6 +51,20 @@ static void forget(struct h2s *st)
 	h2c_wake(c); /* a draining connection may be at its end; an idle one begins to wait */
 }
 
+static void leave(struct h2s *st)
+{
+	x_leave(&st->e);
+	forget(st);
+}
+
+/* The client may stop sending: nobody reads it, and all it is to get was sent (RFC 9113 section 8.1). */
+static void leave_early(struct h2s *st)
+{
+	h2_write_rst_stream(&st->c->out, st->id, H2_NO_ERROR);
+	st->reset_sent = true;
+	leave(st);
+}
+
 /* ---- time ---- */
 
 /* Who does not read may have read meanwhile what it did not credit: only our own waiting counts. */
@@ -62,7 +79,9 @@ static void on_timer(struct timer *t)
 	}
 	if (body && body <= now) {
 		st->body_due_ms = 0;
-		if (st->e.x->tunnel)
+		if (st->linger_end_ms)
+			leave_early(st);
+		else if (st->e.x->tunnel)
 			h2s_reset(st, H2_CANCEL, ERR_TUNNEL_TIMEOUT);
 		else if (!x_refuse(&st->e, ERR_BODY_TIMEOUT))
 			h2s_reset(st, H2_CANCEL, ERR_BODY_TIMEOUT);
@@ -85,8 +104,11 @@ static void wait_until(struct h2s *st, uint64_t *due_ms, uint64_t after_ms)
 void h2s_wait_for_body(struct h2s *st)
 {
 	struct exchange *x = st->e.x;
+	uint64_t left = st->linger_end_ms - MIN(st->linger_end_ms, loop_now_ms());
 
-	if (x->tunnel)
+	if (st->linger_end_ms)
+		wait_until(st, &st->body_due_ms, MIN(left, (uint64_t)LINGER_STEP_MS));
+	else if (x->tunnel)
 		wait_until(st, &st->body_due_ms, x->timeouts->tunnel_idle_ms);
 	else if (st->remote_ended || st->recv_window <= 0 || x_is_unread(&st->e) || x->request->websocket)
 		st->body_due_ms = 0;
@@ -105,18 +127,15 @@ void h2s_set_write_wait(struct h2s *st, bool blocked)
 
 /* ---- ends of a stream ---- */
 
-static void leave(struct h2s *st)
+/*
+ * The answer is complete and the request is not. RFC 9113 section 8.1 has RST_STREAM(NO_ERROR) for that,
+ * but clients drop the answer for it that they have not read yet (curl does). So what still comes is
+ * taken first, into the void, as HTTP/1 does it.
+ */
+static void linger(struct h2s *st)
 {
-	x_leave(&st->e);
-	forget(st);
-}
-
-/* The client may stop sending: nobody reads it, and all it is to get was sent (RFC 9113 section 8.1). */
-static void leave_early(struct h2s *st)
-{
-	h2_write_rst_stream(&st->c->out, st->id, H2_NO_ERROR);
-	st->reset_sent = true;
-	leave(st);
+	st->linger_end_ms = loop_now_ms() + st->e.x->timeouts->linger_ms;
+	h2s_credit(st);
 }
 
 void h2s_remote_end(struct h2s *st)
@@ -137,6 +156,14 @@ static bool is_tunnel_in_use(struct h2s *st)
 	return true;
 }
 
+/* What follows a CONNECT that was refused would have been a tunnel's bytes: no client waits for them to go. */
+static bool may_send_body(const struct exchange *x)
+{
+	const struct head *h = x->request;
+
+	return !x->tunnel && !(h && (h->websocket || str_eq(h->method, STR("CONNECT"))));
+}
+
 void h2s_local_end(struct h2s *st)
 {
 	st->local_ended = true;
@@ -145,6 +172,8 @@ void h2s_local_end(struct h2s *st)
 	h2c_note_answer(st->c);
 	if (st->remote_ended)
 		leave(st);
+	else if (may_send_body(st->e.x))
+		linger(st);
 	else if (!is_tunnel_in_use(st))
 		leave_early(st);
 }

@@ -74,6 +74,7 @@ struct h2s {
 	int64_t send_window;     /* may be negative (RFC 9113 section 6.9.2) */
 	int64_t recv_window;     /* what the peer may still send */
 	uint64_t body_due_ms, write_due_ms; /* 0: nothing is waited for */
+	uint64_t linger_end_ms;  /* the answer was sent; until then the rest is dropped */
 	uint32_t id;
 	uint32_t head_bytes;     /* its part of c->head_bytes */
 	struct h2_priority priority;
