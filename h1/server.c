@@ -128,7 +128,7 @@ static void out_expired(struct timer *t)
 
 	if (!c->out_waits)
 		return;
-	/* a full socket takes nothing until a good part of it is free: that client may be slow, not stalled */
+	/* a full socket takes nothing until a good part of it is free: it may be slow, not stalled */
 	if (stream_unacked(c->s) < c->unacked_bytes)
 		h1s_wait_for_reader(c);
 	else
