@@ -156,7 +156,7 @@ static bool is_tunnel_in_use(struct h2s *st)
 	return true;
 }
 
-/* What follows a CONNECT that was refused would have been a tunnel's bytes: no client waits for them to go. */
+/* What follows a refused CONNECT would have been a tunnel's bytes: no client waits for them to go. */
 static bool may_send_body(const struct exchange *x)
 {
 	const struct head *h = x->request;
