@@ -5,6 +5,7 @@
 #include "conf/check.h"
 #include "proxy/child.h"
 #include "proxy/parent.h"
+#include "proxy/probe.h"
 #include "proxy/quick.h"
 #include "proxy/site.h"
 #include "proxy/trial.h"
@@ -287,7 +288,7 @@ static void add_lines(struct conf_report *r, char *text)
 	}
 }
 
-/* What a worker would do with it, down to the TLS contexts, as whoever calls. */
+/* What a worker would do with it: its upstreams as its user, the TLS contexts as whoever calls. */
 static int check(const char *path, bool strict)
 {
 	struct conf_report r;
@@ -299,6 +300,8 @@ static int check(const char *path, bool strict)
 
 	conf_report_init(&r);
 	fd = conf_make_bundle(path, &r, &conf);
+	if (fd >= 0)
+		probe_upstreams(conf, &r, stdout);
 	if (fd >= 0 && loop_open() == 0) {
 		tls_init();
 		s = site_new(conf, why, sizeof why);

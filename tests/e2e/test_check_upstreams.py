@@ -1,0 +1,72 @@
+"""`gatehouse check` connects to each upstream as the workers' user, and says what is in the way."""
+
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+from gate import GATEHOUSE, Folder, Gate, plain
+from peers import ScriptedUpstream, answering, response
+
+
+@pytest.fixture
+def place():
+    folder = Folder()
+    yield folder
+    folder.remove()
+
+
+def check(origins, *args):
+    """(exit status, {target: (word, text)})"""
+    mounts = [{"mountpoint": "/%d" % i, "origin": origin} for i, origin in enumerate(origins)]
+    gate = Gate(plain(mounts=mounts))
+    done = subprocess.run([GATEHOUSE, "check", "-c", gate.path, *args], capture_output=True, text=True,
+                          timeout=60)
+    gate.folder.remove()
+    lines = re.findall(r"^(ok|warn|FAIL) +(\S+) \(\S+:\d+:\d+\): (.+)$", done.stdout, re.M)
+    return done.returncode, {name: (word, text) for word, name, text in lines}
+
+
+def test_what_answers_is_ok():
+    script = answering(response())
+    with ScriptedUpstream(script) as up, ScriptedUpstream(script, tcp=True) as tcp:
+        status, said = check([up.origin, tcp.origin], "--strict")
+        assert status == 0 and [word for word, _ in said.values()] == ["ok", "ok"], said
+        assert all(text.startswith("connects as ") for _, text in said.values())
+
+
+def test_what_is_absent_is_a_warning(place):
+    stale, missing = place / "stale.sock", place / "missing.sock"
+    with socket.socket(socket.AF_UNIX) as s, socket.socket() as port:
+        s.bind(stale)
+        os.chmod(stale, 0o666)
+        port.bind(("127.0.0.1", 0))
+        origins = ["unix:" + stale, "unix:" + missing, "http://127.0.0.1:%d" % port.getsockname()[1]]
+        status, said = check(origins)
+        assert status == 0 and [word for word, _ in said.values()] == ["warn"] * 3, said
+        assert "nobody listens on " + stale in said["unix:" + stale][1]
+        assert "there is no " + missing in said["unix:" + missing][1]
+        assert "PrivateTmp" in said["unix:" + missing][1]
+        assert check(origins, "--strict")[0] == 1
+
+
+def test_what_is_forbidden_fails(place):
+    path = place / "a/app.sock"
+    os.mkdir(place / "a", 0o700)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(path)
+        s.listen()
+        if os.geteuid() == 0:       # the workers are somebody else
+            status, said = check(["unix:" + path])
+            word, text = said["unix:" + path]
+            assert status == 1 and word == "FAIL"
+            assert re.search(r"nobody|gatehouse", text) and "may not pass %s, " % (place / "a") in text
+            assert "mode 0700" in text and "chmod" in text
+            os.chmod(place / "a", 0o755)
+        os.chmod(path, 0o600)
+        if os.geteuid() == 0:
+            assert "may not write to " + path in check(["unix:" + path])[1]["unix:" + path][1]
+        os.chmod(path, 0o666)
+        assert check(["unix:" + path], "--strict")[0] == 0
