@@ -277,7 +277,7 @@ static bool read_named(const struct conf_file *f, struct conf_record *out, struc
 	}
 	if (f->secret && mode & S_IROTH)
 		conf_report_add(r, CONF_WARNING, f->pos, "chmod o-r",
-				"everybody can read the private key \"%.*s\"", CONF_QUOTE(f->path));
+				"everybody can read \"%.*s\", which holds secrets", CONF_QUOTE(f->path));
 	*out = (struct conf_record){ .path = f->path, .bytes = bytes, .kind = CONF_RECORD_FILE };
 	return true;
 }

@@ -29,6 +29,7 @@ enum {
 	X(h2_connection_buffer_bytes, SIZE, ON_VHOST, 1 << 16) \
 	X(pipe_bytes, SIZE, ON_VHOST, 1 << 12)                 \
 	X(memory_bytes, SIZE, ON_GLOBAL, 1 << 20)              \
+	X(auth_attempts, COUNT, ON_GLOBAL, 1)                  \
 	X(abuse, COUNT, ON_VHOST, 1)                           \
 	X(upstream_connections, COUNT, ON_GLOBAL, 1)           \
 	X(upstream_idle_connections, COUNT, ON_GLOBAL, 0)

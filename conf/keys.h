@@ -248,8 +248,8 @@ enum conf_key_flags {
 	  CONF_REQUEST_HEADERS_ADD)                                                                          \
 	X(MOUNT_REQUEST_HEADERS_REMOVE, MOUNT, "request-headers-remove", "", TEXTS, WORKS, ONCE, later, 0,   \
 	  CONF_REQUEST_HEADERS_REMOVE)                                                                       \
-	X(BASIC_AUTH, MOUNT, "basic-auth", "", TEXT, GUARD, ONCE, guard, 0,                                  \
-	  "file with users and passwords")                                                                   \
+	X(BASIC_AUTH, MOUNT, "basic-auth", "", TEXT, WORKS, ONCE, basic_auth, M(auth_path),                  \
+	  "file of users and password hashes, as htpasswd -B writes it: nobody else comes in")               \
 	X(BASIC_AUTH_REALM, MOUNT, "basic-auth-realm", "", TEXT, WORKS, ONCE, text, M(auth_realm),           \
 	  "what a browser calls the place that wants a password; the vhost's name without")                  \
 	X(BASIC_AUTH_FORWARD, MOUNT, "basic-auth-forward", "", BOOL, WORKS, ONCE, flag, M(auth_forward),     \

@@ -144,6 +144,22 @@ void conf_set_guard(struct conf_loader *l, const struct conf_key *k, void *objec
 	conf_warning(l, v->key, NULL, "\"%s\" is not checked yet: this mount answers 501", k->name);
 }
 
+void conf_set_basic_auth(struct conf_loader *l, const struct conf_key *k, void *object,
+			 const struct conf_node *v)
+{
+	struct conf_mount *m = &((struct conf_mount_draft *)object)->m;
+
+	conf_set_path(l, k, object, v);
+	if (!m->auth_path.p)
+		return;
+	if (!m->auth_path.n) {
+		conf_error(l, v, "leave it out to let everybody in", "\"%s\" is empty", k->name);
+		return;
+	}
+	m->auth_pos = v->pos;
+	conf_add_file(l, m->auth_path, v, true);
+}
+
 void conf_set_mount_limits(struct conf_loader *l, const struct conf_key *k, void *object,
 			   const struct conf_node *v)
 {
@@ -197,7 +213,7 @@ static void finish_auth(struct conf_loader *l, struct conf_mount_draft *d, const
 
 	if (!d->m.auth_realm.n)
 		d->m.auth_realm = v->name;
-	if (auth && d->m.auth_path.n && !v->tls && !is_private(v))
+	if (auth && !v->tls && !is_private(v))
 		conf_warning(l, auth->key, "give the vhost a certificate",
 			     "passwords can be read on their way here: this vhost speaks plain HTTP");
 	for (size_t i = 0; i < ARRAY_SIZE(more); i++)

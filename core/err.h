@@ -58,6 +58,7 @@
 	X(TUNNEL_TIMEOUT, 0, "timeouts.tunnel-idle ran out")                                         \
 	/* routing */                                                                                \
 	X(UNAUTHORIZED, 401, "basic-auth: no or wrong credentials")                                  \
+	X(AUTH_MANY, 429, "basic-auth: more passwords to check than limits.auth-attempts")           \
 	X(FORBIDDEN, 403, "forbidden")                                                               \
 	X(NOT_FOUND, 404, "no mount for this path")                                                  \
 	X(MISDIRECTED, 421, "no vhost of this name here (RFC 9110 section 15.5.20)")                 \

@@ -308,10 +308,10 @@ void x_head(struct end *e, struct head *h)
 	push_head(x, x_other(e->side), h);
 }
 
-size_t x_room(struct end *e, size_t want)
+static size_t room_of(struct end *e, size_t want, size_t budget)
 {
 	struct pipe *p;
-	size_t room, fill, budget;
+	size_t room, fill;
 
 	if (!takes_part(e))
 		return want;
@@ -320,7 +320,6 @@ size_t x_room(struct end *e, size_t want)
 		return want;
 	fill = buf_len(&p->b);
 	room = fill < p->cap ? p->cap - fill : 0;
-	budget = slab_room();
 	if (room > budget) {
 		room = budget;
 		if (!budget)
@@ -330,6 +329,16 @@ size_t x_room(struct end *e, size_t want)
 		return want;
 	p->starved = true;
 	return room;
+}
+
+size_t x_room(struct end *e, size_t want)
+{
+	return room_of(e, want, slab_room());
+}
+
+size_t x_room_reserve(struct end *e, size_t want)
+{
+	return room_of(e, want, SIZE_MAX);
 }
 
 static void note_put(struct end *e, struct pipe *p, size_t n)

@@ -197,6 +197,11 @@ void x_head(struct end *e, struct head *h);
  * (want) when the reader is gone.
  */
 size_t x_room(struct end *e, size_t want);
+/*
+ * The same whatever the worker's memory budget says: for an answer that is so small, and so final, that the
+ * reserve beyond the budget bears it (an error page).
+ */
+size_t x_room_reserve(struct end *e, size_t want);
 /* Copies n <= x_room bytes in. */
 void x_put(struct end *e, const void *p, size_t n);
 /*

@@ -49,6 +49,7 @@
 	X(h2_connection_buffer_bytes, "h2-connection-buffer", 1024 * 1024, "stored bytes of a connection")  \
 	X(pipe_bytes, "pipe", 64 * 1024, "each of the two pipes of an exchange")                            \
 	X(memory_bytes, "memory", 256 * 1024 * 1024, "body and output bytes stored by a worker")            \
+	X(auth_attempts, "auth-attempts", 10, "passwords checked a second by a worker (429)")               \
 	X(abuse, "abuse", 100, "one connection's budget for resets, floods and empty frames")               \
 	X(upstream_connections, "upstream-connections", 1024, "connections to one target, per worker")      \
 	X(upstream_idle_connections, "upstream-idle-connections", LIMIT_NONE, "unused ones, per target")

@@ -401,20 +401,38 @@ static struct str type_of(enum page_format format)
 	return STR_NONE;
 }
 
-static void add_fields(struct arena *a, struct head *h, const struct page_about *about)
+/* RFC 7617 section 2 */
+static struct str challenge(struct arena *a, struct str realm)
+{
+	char *quoted = arena_alloc(a, 2 * realm.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < realm.n; i++) {
+		if (realm.p[i] == '"' || realm.p[i] == '\\')
+			quoted[n++] = '\\';
+		quoted[n++] = realm.p[i];
+	}
+	return arena_printf(a, "Basic realm=\"%.*s\", charset=\"UTF-8\"", (int)n, quoted);
+}
+
+static void add_fields(struct arena *a, struct head *h, const struct page_about *about, bool own)
 {
 	if (about->location.n)
 		head_add_id(a, h, FIELD_LOCATION, about->location);
 	else
 		head_add_id(a, h, FIELD_CACHE_CONTROL, STR("no-store"));
-	head_add_id(a, h, FIELD_CONTENT_SECURITY_POLICY,
-		    STR("default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
-			"frame-ancestors 'none'"));
+	if (!own) /* what that needs is for the vhost's headers to say */
+		head_add_id(a, h, FIELD_CONTENT_SECURITY_POLICY,
+			    STR("default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
+				"frame-ancestors 'none'"));
+	if (h->status == 401)
+		head_add_id(a, h, FIELD_WWW_AUTHENTICATE, challenge(a, about->realm));
 	/* RFC 9110 section 15.5.6 */
 	if (h->status == 405)
 		head_add_id(a, h, FIELD_ALLOW, STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-	if (h->status == 503)
-		head_add_id(a, h, FIELD_RETRY_AFTER, arena_printf(a, "%d", PAGE_RETRY_S));
+	if (h->status == 503 || h->status == 429)
+		head_add_id(a, h, FIELD_RETRY_AFTER,
+			    arena_printf(a, "%d", h->status == 503 ? PAGE_RETRY_S : PAGE_SLOWER_S));
 }
 
 struct head *page_make(struct arena *a, const struct head *request, const struct page_about *about,
@@ -424,11 +442,12 @@ struct head *page_make(struct arena *a, const struct head *request, const struct
 			      STR("The request failed."), STR(TRY_AGAIN " " TELL)};
 	const struct row *known = row_of(about->status), *r = known ? known : &unknown;
 	enum page_format format = page_choose(request);
+	bool own = about->own.p && format == PAGE_HTML;
 	struct head *h = answer(a, about, about->status, type_of(format));
 	size_t cap = 2048 + 6 * (2 * about->location.n + about->host.n + about->id.n);
 	struct text t = { .p = arena_alloc(a, cap), .cap = cap };
 
-	add_fields(a, h, about);
+	add_fields(a, h, about, own);
 	if (about->status == 503 && format == PAGE_HTML && method_is(request, STR("GET")))
 		add_retry(a, h, request, about);
 	switch (format) {
@@ -443,8 +462,8 @@ struct head *page_make(struct arena *a, const struct head *request, const struct
 		body_text(&t, r, about);
 		break;
 	}
-	*body = str_of(t.p, t.n);
-	h->length = (int64_t)t.n;
+	*body = own ? about->own : str_of(t.p, t.n);
+	h->length = (int64_t)body->n;
 	return h;
 }
 
@@ -508,6 +527,7 @@ struct page {
 	struct end end;
 	struct head *head;
 	struct str body; /* what is left of it */
+	bool is_small;
 	bool is_told;
 };
 
@@ -516,7 +536,7 @@ static void push(struct page *p)
 	struct end *e = &p->end;
 
 	while (p->body.n) {
-		size_t n = x_room(e, p->body.n);
+		size_t n = p->is_small ? x_room_reserve(e, p->body.n) : x_room(e, p->body.n);
 
 		if (!n)
 			return;
@@ -567,5 +587,6 @@ void page_open(struct exchange *x, struct head *h, struct str body)
 	p->end.ops = &ops;
 	p->head = h;
 	p->body = method_is(x->request, STR("HEAD")) ? STR_NONE : body;
+	p->is_small = body.n <= PAGE_RESERVE_BYTES;
 	x_attach(x, &p->end);
 }

@@ -19,12 +19,17 @@ struct page_about {
 	struct str host;     /* as the client named it */
 	struct str location; /* of a redirect */
 	struct str server;   /* the Server field */
+	struct str realm;    /* of a 401: where a password is asked for */
+	struct str own;      /* the HTML to show instead of the built-in page; absent: none */
 	bool tls;
 };
 
 enum {
 	PAGE_RETRY_S = 5,    /* of a 503: Retry-After, and how often its page reloads itself */
 	PAGE_RETRIES_MAX = 60,
+	PAGE_SLOWER_S = 1,   /* of a 429 */
+	/* Pages up to this size, and to that of a pipe, do not wait for memory that others use up. */
+	PAGE_RESERVE_BYTES = 16 * 1024,
 };
 
 /* ---- pure: heads and bodies, made in a. `request` may be NULL when none could be read. ---- */

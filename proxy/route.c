@@ -1,6 +1,7 @@
 #include "proxy/route.h"
 #include "core/log.h"
 #include "proxy/alog.h"
+#include "proxy/auth.h"
 #include "proxy/decide.h"
 #include "proxy/page.h"
 #include "proxy/trust.h"
@@ -125,10 +126,20 @@ static void log_failure(const struct exchange *x, enum err why, const struct pag
 		 STR_ARG(method), STR_ARG(a->host), STR_ARG(path), STR_ARG(r->client));
 }
 
+/* What the vhost shows instead of the built-in page. */
+static struct str own_page(const struct site_vhost *v, unsigned status)
+{
+	for (size_t i = 0; v && i < v->conf->npages; i++)
+		if (v->conf->pages[i].status == status)
+			return v->pages[i];
+	return STR_NONE;
+}
+
 /* The page of this error's row. What has none, and yet came from an upstream, is its failure. */
 static void fail(struct exchange *x, enum err why)
 {
 	int status = err_status(why);
+	const struct route *r = x->route;
 	struct page_about a = about(x, (uint16_t)(status ? status : 502));
 	struct head *h;
 	struct str body;
@@ -136,6 +147,9 @@ static void fail(struct exchange *x, enum err why)
 	if (!x->facts.error)
 		x->facts.error = why;
 	a.id = make_id(&x->arena);
+	a.own = own_page(r->ref.vhost, a.status);
+	if (r->ref.mount)
+		a.realm = r->ref.mount->conf->auth_realm;
 	log_failure(x, why, &a);
 	h = page_make(&x->arena, x->request, &a, &body);
 	answer(x, h, body);
@@ -223,6 +237,7 @@ static void go_up(struct exchange *x, const struct decide_from *f)
 	struct translate_up t = {
 		.peer = r->peer,
 		.trusted = r->is_trusted,
+		.user = x->facts.user,
 		.forwarded = global->forwarded,
 	};
 
@@ -251,9 +266,21 @@ static void settle(struct exchange *x, const struct decision *d)
 	use_limits(x, &d->mount->conf->limits, &d->mount->conf->timeouts);
 }
 
-/* What the mount demands of a request. Of a body of unknown length the down end counts the bytes. */
-static enum err admit(const struct exchange *x)
+/* What the mount demands of a request. */
+static enum err admit(struct exchange *x, struct auth *auth)
 {
+	struct route *r = x->route;
+	uint64_t attempts = site_config(r->site)->global.limits.auth_attempts;
+	struct str user;
+	enum err e;
+
+	if (auth) {
+		e = auth_check(auth, site_allowance(r->site), attempts, x->request, &user);
+		if (e)
+			return e;
+		x->facts.user = arena_dup(&x->arena, user);
+	}
+	/* of a body of unknown length the down end counts the bytes */
 	if (x->request->length > 0 && (uint64_t)x->request->length > x->limits->request_body_bytes)
 		return ERR_BODY_LARGE;
 	return ERR_OK;
@@ -311,7 +338,7 @@ static void head(struct end *e, struct head *h)
 	decide_request(&x->arena, h, &f, &r->decision);
 	settle(x, &r->decision);
 	if (r->decision.mount)
-		why = admit(x);
+		why = admit(x, r->decision.mount->auth);
 	if (why)
 		fail(x, why);
 	else

@@ -2,11 +2,18 @@
 #include "core/loop.h"
 #include "core/target.h"
 #include "proxy/alog.h"
+#include "proxy/auth.h"
 #include "proxy/raw.h"
 #include "proxy/tables.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
 #include <time.h>
+
+/* A file of users, of whom somebody guards a mount. */
+struct guard {
+	struct guard *next;
+	struct auth *auth; /* NULL: it cannot be used, and that was told */
+};
 
 struct site {
 	unsigned refs;
@@ -17,6 +24,9 @@ struct site {
 	struct map log_paths;       /* logs, by path */
 	struct alog **logs;         /* in the order of config.logs */
 	struct up_target **targets; /* in the order of config.targets */
+	struct map guards;          /* by path */
+	struct guard *first_guard;
+	struct auth_allowance allowance;
 	size_t next_vhost;          /* whose TLS context is to be built */
 	bool is_ready;
 	struct str wrong;           /* why it cannot run: lines */
@@ -36,6 +46,8 @@ void site_swap(struct site *s)
 {
 	struct site *old = current;
 
+	if (s && old)
+		s->allowance = old->allowance;
 	current = s;
 	if (old)
 		site_put(old);
@@ -208,12 +220,76 @@ static void bind_mounts(struct site *s)
 	}
 }
 
+struct complaint {
+	struct site *s;
+	struct str path;
+};
+
+static void complain_of_line(void *arg, unsigned line, struct str what)
+{
+	struct complaint *c = arg;
+	struct conf_pos pos = { arena_dup_c(&c->s->arena, c->path), line, 1 };
+
+	complain(c->s, &pos, what);
+}
+
+/* Users whom the site in use has already let in need not be asked again. */
+static struct auth *auth_of(struct site *s, struct str path)
+{
+	struct complaint c = { s, path };
+	struct str bytes = file_bytes(s, path);
+	struct guard *old = current ? map_find(&current->guards, map_hash(path), path, NULL) : NULL;
+
+	if (old && auth_is_from(old->auth, path, bytes))
+		return auth_get(old->auth);
+	return auth_new(path, bytes, complain_of_line, &c);
+}
+
+static struct auth *guard_mount(struct site *s, struct str path)
+{
+	struct guard *g = map_find(&s->guards, map_hash(path), path, NULL);
+
+	if (g)
+		return g->auth;
+	g = arena_new(&s->arena, struct guard);
+	g->auth = auth_of(s, path);
+	g->next = s->first_guard;
+	s->first_guard = g;
+	map_add(&s->guards, map_hash(path), path, g);
+	return g->auth;
+}
+
+static void build_guards(struct site *s)
+{
+	map_init(&s->guards, &s->arena, s->conf->nfiles);
+	for (size_t i = 0; i < s->tables.nvhosts; i++) {
+		struct site_vhost *v = &s->tables.vhosts[i];
+
+		for (size_t k = 0; k < v->nmounts; k++)
+			if (v->mounts[k].conf->auth_path.n)
+				v->mounts[k].auth = guard_mount(s, v->mounts[k].conf->auth_path);
+	}
+}
+
+static void bind_pages(struct site *s)
+{
+	for (size_t i = 0; i < s->tables.nvhosts; i++) {
+		struct site_vhost *v = &s->tables.vhosts[i];
+
+		v->pages = arena_alloc(&s->arena, v->conf->npages * sizeof *v->pages);
+		for (size_t k = 0; k < v->conf->npages; k++)
+			v->pages[k] = file_bytes(s, v->conf->pages[k].path);
+	}
+}
+
 static void finish(struct site *s)
 {
+	build_guards(s);
 	build_targets(s);
 	if (s->wrong.n)
 		return;
 	bind_mounts(s);
+	bind_pages(s);
 	for (size_t i = 0; i < s->tables.nlisteners; i++)
 		build_listener(&s->tables.listeners[i]);
 	s->is_ready = true;
@@ -268,6 +344,8 @@ void site_put(struct site *s)
 			up_target_put(s->targets[i]);
 	for (size_t i = 0; i < s->conf->nlogs; i++)
 		alog_put(s->logs[i]);
+	for (struct guard *g = s->first_guard; g; g = g->next)
+		auth_put(g->auth);
 	arena_fini(&s->arena);
 	conf_put(s->conf);
 	free(s);
@@ -365,6 +443,11 @@ const struct timeouts *site_timeouts(const struct site *s, const struct site_con
 struct str site_style(const struct site *s)
 {
 	return file_bytes(s, s->conf->global.error_css);
+}
+
+struct auth_allowance *site_allowance(struct site *s)
+{
+	return &s->allowance;
 }
 
 struct str site_date(struct site *s)

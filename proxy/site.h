@@ -103,3 +103,5 @@ struct site_vhost *site_vhost(const struct site *s, const struct site_conn *conn
 struct str site_date(struct site *s);
 /* The style sheet that error-css names; absent: none. */
 struct str site_style(const struct site *s);
+/* For all passwords that are checked here; borrowed as long as s. */
+struct auth_allowance *site_allowance(struct site *s);

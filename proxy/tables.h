@@ -15,10 +15,12 @@ struct up_target;
 struct tls_context;
 struct tls_listener;
 struct alog;
+struct auth;
 
 struct site_mount {
 	const struct conf_mount *conf;
 	struct up_target *target; /* of a proxied one */
+	struct auth *auth;        /* NULL: everybody may come in */
 };
 
 struct site_vhost {
@@ -30,6 +32,7 @@ struct site_vhost {
 	size_t longest_mountpoint, longest_exact;
 	struct tls_context *tls;
 	struct alog *log;         /* NULL: none */
+	struct str *pages;        /* what conf->pages are */
 };
 
 struct site_listener {

@@ -38,6 +38,7 @@ LIBRARIES = {
     "yaml.h": "conf",
     "jansson.h": "acme",
     "sys/capability.h": "proxy",
+    "crypt.h": "proxy",
     "seccomp.h": "proxy",
     "assert.h": "",
     "cmocka.h": "",

@@ -252,7 +252,7 @@ static void unreadable(void **state)
 		 "      host-ssl-cert: %s/cert\n"
 		 "                     ^\n"
 		 "help: check the path\n"
-		 "%s:7:17: warning: everybody can read the private key \"%s/key\"\n"
+		 "%s:7:17: warning: everybody can read \"%s/key\", which holds secrets\n"
 		 "      host-ssl-key: %s/key\n"
 		 "                    ^\n"
 		 "help: chmod o-r\n",

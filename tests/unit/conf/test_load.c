@@ -315,13 +315,27 @@ static void merging(void **state)
 
 static void basic_auth(void **state)
 {
-	struct loaded l = load_good("vhosts:\n- name: a\n  port: 80\n  mounts:\n"
+	struct loaded l = load_good("vhosts:\n- name: a.example\n  port: 80\n"
+				    "  interface: [ '::1', 127.0.0.1 ]\n"
+				    "  mounts:\n"
 				    "  - { mountpoint: /, origin: 'unix:/a', basic-auth: /p }\n"
-				    "  - { mountpoint: /b, origin: 'unix:/a' }\n");
+				    "  - { mountpoint: /bb, origin: 'unix:/a' }\n"
+				    "  - { mountpoint: /c, origin: 'unix:/a', basic-auth: /p,\n"
+				    "      basic-auth-realm: 'The \"c\"', basic-auth-forward: 1 }\n");
+	const struct conf_mount *m = l.c->vhosts[0]->mounts;
 
 	(void)state;
-	assert_int_equal(l.c->vhosts[0]->mounts[1].kind, CONF_ORIGIN_NOT_SERVED);
-	assert_int_equal(l.c->vhosts[0]->mounts[0].kind, CONF_ORIGIN_PROXY);
+	assert_string_equal(l.text, "");
+	assert_str(m[2].auth_path, "/p");
+	assert_str(m[2].auth_realm, "a.example");
+	assert_false(m[2].auth_forward);
+	assert_int_equal(m[2].kind, CONF_ORIGIN_PROXY);
+	assert_int_equal(m[2].auth_pos.line, 6);
+	assert_int_equal(m[0].auth_path.n, 0);
+	assert_str(m[1].auth_realm, "The \"c\"");
+	assert_true(m[1].auth_forward);
+	assert_int_equal(l.c->nfiles, 1);
+	assert_true(l.c->files[0]->secret);
 	unload(&l);
 }
 

@@ -308,7 +308,8 @@ static void every_status_has_a_page(void **state)
 			assert_true(str_starts(value(h, FIELD_CONTENT_SECURITY_POLICY),
 					       STR("default-src 'none'; style-src 'self'; ")));
 			assert_str(value(h, FIELD_CACHE_CONTROL), status < 400 ? "" : "no-store");
-			assert_str(value(h, FIELD_RETRY_AFTER), status == 503 ? "5" : "");
+			assert_str(value(h, FIELD_RETRY_AFTER),
+				   status == 503 ? "5" : status == 429 ? "1" : "");
 			assert_int_equal(value(h, FIELD_ALLOW).n > 0, status == 405);
 			assert_null(head_find(h, FIELD_SERVER));
 			check_body(f, body, status);
@@ -316,6 +317,42 @@ static void every_status_has_a_page(void **state)
 		}
 		arena_fini(&arena);
 	}
+}
+
+/* RFC 7617 section 2; what stands in the realm cannot end it. */
+static void a_401_says_how_to_sign_in(void **state)
+{
+	struct page_about about = { .status = 401, .id = STR("0123-4567"), .realm = STR("a \"b\" \\c") };
+	struct str body;
+	struct head *h;
+
+	(void)state;
+	h = page_make(&arena, request_accepting("text/html"), &about, &body);
+	assert_str(value(h, FIELD_WWW_AUTHENTICATE),
+		   "Basic realm=\"a \\\"b\\\" \\\\c\", charset=\"UTF-8\"");
+}
+
+/* For who takes HTML; others get what they can read. It loads again by itself like the built-in one. */
+static void own_pages_are_shown(void **state)
+{
+	struct page_about about = { .status = 503, .id = STR("0123-4567"), .own = STR("<p>mine</p>") };
+	struct str body;
+	struct head *h;
+
+	(void)state;
+	h = page_make(&arena, request_accepting("text/html"), &about, &body);
+	assert_str(body, "<p>mine</p>");
+	assert_int_equal(h->length, body.n);
+	assert_str(value(h, FIELD_CONTENT_TYPE), "text/html; charset=utf-8");
+	assert_str(value(h, FIELD_CACHE_CONTROL), "no-store");
+	assert_str(value(h, FIELD_REFRESH), "5");
+	assert_int_equal(value(h, FIELD_CONTENT_SECURITY_POLICY).n, 0);
+	h = page_make(&arena, request_accepting("application/json"), &about, &body);
+	assert_true(str_starts(body, STR("{")));
+	assert_true(value(h, FIELD_CONTENT_SECURITY_POLICY).n > 0);
+	about.own = STR("");
+	h = page_make(&arena, request_accepting("text/html"), &about, &body);
+	assert_int_equal(h->length, 0);
 }
 
 static void unread_requests_have_a_page_too(void **state)
@@ -597,6 +634,32 @@ static void waits_for_room(void **state)
 	x_leave(&down.e);
 }
 
+/* The worker's memory is used up: pages come from the reserve, what is larger waits. */
+static void small_pages_wait_for_nobody(void **state)
+{
+	struct buf hoard;
+
+	(void)state;
+	buf_init(&hoard);
+	slab_set_budget(SLAB_BYTES);
+	buf_put_str(&hoard, STR("x"));
+	assert_int_equal(slab_room(), 0);
+	open_page(asked("GET"), PAGE_RESERVE_BYTES);
+	loop_turn(0);
+	assert_string_equal(test_end_words(&down), "H200 D16384 END");
+	x_leave(&down.e);
+	down.ended = false;
+	open_page(asked("GET"), PAGE_RESERVE_BYTES + 1);
+	loop_turn(0);
+	assert_string_equal(test_end_words(&down), "H200");
+	slab_set_budget(limits_default.memory_bytes);
+	buf_fini(&hoard);
+	while (!down.ended)
+		loop_turn(0);
+	assert_string_equal(test_end_words(&down), "D16385 END");
+	x_leave(&down.e);
+}
+
 static void lets_a_client_go(void **state)
 {
 	struct exchange *x = asked("GET");
@@ -635,6 +698,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(chooses_a_format, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_accept_fields_are_one_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_status_has_a_page, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_401_says_how_to_sign_in, setup, teardown),
+		cmocka_unit_test_setup_teardown(own_pages_are_shown, setup, teardown),
 		cmocka_unit_test_setup_teardown(unread_requests_have_a_page_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_reflected_stays_in_its_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(long_values_fit, setup, teardown),
@@ -647,6 +712,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(tells_head_body_and_end, open_loop, close_loop),
 		cmocka_unit_test_setup_teardown(tells_no_body_to_a_head, open_loop, close_loop),
 		cmocka_unit_test_setup_teardown(waits_for_room, open_loop, close_loop),
+		cmocka_unit_test_setup_teardown(small_pages_wait_for_nobody, open_loop, close_loop),
 		cmocka_unit_test_setup_teardown(lets_a_client_go, open_loop, close_loop),
 		cmocka_unit_test_setup_teardown(answers_before_the_body_came, open_loop, close_loop),
 	};
