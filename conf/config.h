@@ -147,7 +147,8 @@ struct conf_global {
 	unsigned workers;       /* count-threads; 0: as many as CPUs */
 	struct str username, groupname;
 	struct str pid_file, control_socket, state_dir;
-	struct str error_log;   /* empty: stderr */
+	struct str error_log;   /* a path, "syslog" or "syslog:PATH"; empty: stderr */
+	uint64_t rlimit_nofile; /* 0: as many as the parent may have */
 	struct str server_string;
 	struct str error_css;   /* path of a style sheet instead of the built-in one */
 	struct limits limits;

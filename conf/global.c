@@ -147,6 +147,37 @@ void conf_set_workers(struct conf_loader *l, const struct conf_key *k, void *obj
 		((struct conf_global *)object)->workers = (unsigned)n;
 }
 
+void conf_set_error_log(struct conf_loader *l, const struct conf_key *k, void *object,
+			const struct conf_node *v)
+{
+	struct str text, path;
+
+	(void)k;
+	if (!conf_take_text(l, v, &text) || str_eq(text, STR("stderr")))
+		return;
+	path = text;
+	if (str_starts(text, STR("syslog:")))
+		path = str_of(text.p + 7, text.n - 7);
+	if (!str_eq(text, STR("syslog")) && (!path.n || path.p[0] != '/'))
+		conf_error(l, v, "write the whole path, from \"/\" on, or syslog, or stderr",
+			   "\"error-log\" is a path that begins with \"/\"");
+	((struct conf_global *)object)->error_log = arena_dup(&l->c->arena, text);
+}
+
+/* Sockets, upstreams and logs of a worker that does nothing yet need some. */
+void conf_set_rlimit_nofile(struct conf_loader *l, const struct conf_key *k, void *object,
+			    const struct conf_node *v)
+{
+	uint64_t n;
+
+	if (!conf_take_number(l, k, v, CONF_COUNT_MAX, &n))
+		return;
+	if (n < 128)
+		conf_error(l, v, NULL, "\"rlimit-nofile\" has to be at least 128");
+	else
+		((struct conf_global *)object)->rlimit_nofile = n;
+}
+
 void conf_set_error_css(struct conf_loader *l, const struct conf_key *k, void *object,
 			const struct conf_node *v)
 {

@@ -89,8 +89,8 @@ enum conf_key_flags {
 	  "Unix socket for commands")                                                                        \
 	X(STATE_DIR, GLOBAL, "state-dir", "", TEXT, WORKS, ONCE, path, G(state_dir),                         \
 	  "directory for what outlives the process")                                                         \
-	X(ERROR_LOG, GLOBAL, "error-log", "", TEXT, WORKS, ONCE, path, G(error_log),                         \
-	  "file for the log; none: stderr")                                                                  \
+	X(ERROR_LOG, GLOBAL, "error-log", "", TEXT, WORKS, ONCE, error_log, 0,                               \
+	  "file for the log, syslog, or stderr, as without")                                                 \
 	X(SERVER_STRING, GLOBAL, "server-string", "", TEXT, WORKS, ONCE, text, G(server_string),             \
 	  "Server header of Gatehouse's own answers")                                                        \
 	X(ERROR_CSS, GLOBAL, "error-css", "", TEXT, WORKS, ONCE, error_css, 0,                               \
@@ -115,8 +115,8 @@ enum conf_key_flags {
 	  "limits.connections-per-address bounds a client")                                                  \
 	X(REJECT_KEYWORDS, GLOBAL, "reject-service-keywords", "", PAIRS, LATER, REPEATS, none, 0,            \
 	  "no client is refused for its User-Agent")                                                         \
-	X(RLIMIT_NOFILE, GLOBAL, "rlimit-nofile", "", COUNT, LATER, ONCE, none, 0,                           \
-	  "the limit that the process was started with holds")                                               \
+	X(RLIMIT_NOFILE, GLOBAL, "rlimit-nofile", "", COUNT, WORKS, NEW_WORKERS, rlimit_nofile, 0,           \
+	  "files and connections that a process may have open")                                              \
 	X(TRUSTED_PROXIES, GLOBAL, "trusted-proxies", "", TEXTS, WORKS, ONCE, trusted, 0,                    \
 	  "proxies whose X-Forwarded-* is believed: addresses, networks, \"unix\"")                          \
 	X(PROXY_PROTOCOL, GLOBAL, "proxy-protocol", "", ANY, LATER, ONCE, none, 0,                           \

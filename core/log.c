@@ -1,6 +1,9 @@
 #include "core/log.h"
 #include <poll.h>
 #include <stdarg.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,8 +13,16 @@
  */
 enum { LINE_BYTES = 4096, ROLE_BYTES = 32 };
 
+enum style {
+	STYLE_PLAIN,
+	STYLE_JOURNAL,
+	STYLE_SYSLOG,
+};
+
 static struct state {
 	int fd;
+	enum style style;
+	struct sockaddr_un syslog; /* where it listens */
 	enum log_level max;
 	char role[ROLE_BYTES];
 	uint64_t dropped, told; /* lines dropped since the start, and how many of them a line spoke of */
@@ -23,11 +34,46 @@ static const char *const level_names[] = {
 	[LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",
 };
 
+/* RFC 5424 section 6.2.1 */
+static const int severities[] = {
+	[LOG_LEVEL_ERROR] = 3, [LOG_LEVEL_WARN] = 4,  [LOG_LEVEL_NOTE] = 5,
+	[LOG_LEVEL_INFO] = 6,  [LOG_LEVEL_DEBUG] = 7,
+};
+
+enum { FACILITY_DAEMON = 3 << 3 };
+
+/* systemd.exec(5): "device:inode" of the stream that it made standard error. */
+static bool is_journal(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char name[64];
+	struct stat st;
+
+	if (!stream || fstat(fd, &st) < 0)
+		return false;
+	snprintf(name, sizeof name, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return strcmp(stream, name) == 0;
+}
+
+static enum style style_of(int fd)
+{
+	int type = 0;
+	socklen_t n = sizeof type, peer_bytes = sizeof state.syslog;
+
+	state.syslog = (struct sockaddr_un){ 0 };
+	if (fd < 0)
+		return STYLE_PLAIN;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_DGRAM) {
+		(void)!getpeername(fd, (struct sockaddr *)&state.syslog, &peer_bytes);
+		return STYLE_SYSLOG;
+	}
+	return is_journal(fd) ? STYLE_JOURNAL : STYLE_PLAIN;
+}
+
 void log_open(int fd, enum log_level max, const char *role)
 {
-	state.fd = fd;
 	state.max = max;
-	state.torn = false;
+	log_set_fd(fd);
 	snprintf(state.role, sizeof state.role, "%s", role);
 	tzset(); /* gmtime_r does it at first use, and that may be too late to read a file */
 }
@@ -35,6 +81,7 @@ void log_open(int fd, enum log_level max, const char *role)
 void log_set_fd(int fd)
 {
 	state.fd = fd;
+	state.style = style_of(fd);
 	state.torn = false;
 }
 
@@ -90,6 +137,20 @@ size_t log_escape(char *out, size_t cap, struct str s)
 	return escape(out, cap, s, breaks_quotes);
 }
 
+/* "<29>Jan  9 12:34:56 gatehouse[123]: role: ": RFC 3164 section 4.1; the host is the daemon's to add */
+static size_t put_syslog_prefix(char *out, size_t cap, enum log_level l)
+{
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	time_t now = time(NULL);
+	struct tm tm = { 0 };
+
+	localtime_r(&now, &tm);
+	return (size_t)snprintf(out, cap, "<%d>%s %2d %02d:%02d:%02d gatehouse[%d]: %s: ",
+				FACILITY_DAEMON | severities[l], months[tm.tm_mon], tm.tm_mday, tm.tm_hour,
+				tm.tm_min, tm.tm_sec, (int)getpid(), state.role);
+}
+
 /* "2026-01-31T12:34:56.789Z level role: " */
 static size_t put_prefix(char *out, size_t cap, enum log_level l)
 {
@@ -97,6 +158,10 @@ static size_t put_prefix(char *out, size_t cap, enum log_level l)
 	struct tm tm;
 	size_t n;
 
+	if (state.style == STYLE_SYSLOG)
+		return put_syslog_prefix(out, cap, l);
+	if (state.style == STYLE_JOURNAL)
+		return (size_t)snprintf(out, cap, "<%d>%s: ", severities[l], state.role);
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
 	n = strftime(out, cap, "%Y-%m-%dT%H:%M:%S", &tm);
@@ -112,6 +177,15 @@ static bool would_block(void)
 	return poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT);
 }
 
+/* The daemon has been restarted: another socket is at its path. All processes share the descriptor. */
+static bool reconnect(void)
+{
+	bool gone = errno == ECONNREFUSED || errno == ENOTCONN || errno == ECONNRESET;
+
+	return gone && state.style == STYLE_SYSLOG &&
+	       connect(state.fd, (struct sockaddr *)&state.syslog, sizeof state.syslog) == 0;
+}
+
 static void write_line(const char *line, size_t n)
 {
 	ssize_t r;
@@ -123,6 +197,8 @@ static void write_line(const char *line, size_t n)
 	do {
 		r = write(state.fd, line, n);
 	} while (r < 0 && errno == EINTR);
+	if (r < 0 && reconnect())
+		r = write(state.fd, line, n);
 	if (r != (ssize_t)n) {
 		state.dropped++;
 		state.torn = state.torn || r > 0;
@@ -157,7 +233,8 @@ void log_line(enum log_level l, const char *fmt, ...)
 	n += escape(line + n, sizeof line - n - more_bytes - 1, str_of(text, text_bytes), breaks_line);
 	memcpy(line + n, more, more_bytes);
 	n += more_bytes;
-	line[n++] = '\n';
+	if (state.style != STYLE_SYSLOG)
+		line[n++] = '\n';
 	write_line(line, n);
 	errno = saved_errno;
 }

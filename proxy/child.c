@@ -134,6 +134,7 @@ struct child *child_spawn(struct parent *p, enum msg_role role, unsigned index,
 	c->column = role == MSG_WORKER ? count_take_column(p->count) : -1;
 	c->channel.ev.fd = -1;
 	copy_user(&c->user, &conf->user);
+	c->fd_limit = p->fd_limit;
 	r = role == MSG_WORKER && c->column < 0 ? -EUSERS : msg_pair(fd);
 	if (r == 0 && !start(c, fd))
 		r = -errno;
@@ -301,7 +302,8 @@ static void replace_next(struct parent *p)
 	for (unsigned i = 0; i < p->nslots; i++) {
 		struct parent_slot *s = &p->slots[i];
 
-		if (!s->child || priv_equal(&s->child->user, &p->current.user))
+		if (!s->child || (priv_equal(&s->child->user, &p->current.user) &&
+				  s->child->fd_limit == p->fd_limit))
 			continue;
 		s->replaced = s->child;
 		fill(s);

@@ -15,6 +15,30 @@ static int open_file(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+/* "syslog", or "syslog:PATH" of its socket. Returns the descriptor or -errno. */
+static int open_syslog(const char *name)
+{
+	const char *path = name[6] ? name + 7 : "/dev/log";
+	struct addr to;
+	int fd;
+
+	if (!addr_from_unix(&to, str_from_c(path)))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && connect(fd, &to.sa, to.len) < 0) {
+		int e = errno;
+
+		close(fd);
+		return -e;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_named(const char *name)
+{
+	return name[0] == '/' ? open_file(name) : open_syslog(name);
+}
+
 static struct parent_log *find(struct parent *p, struct str path)
 {
 	list_for_each(n, &p->logs) {
@@ -34,7 +58,7 @@ static void open_log(struct parent *p, struct str path, struct conf_pos pos, str
 		return;
 	l = base_zalloc(sizeof *l + path.n + 1);
 	memcpy(l->path, path.p, path.n);
-	l->fd = open_file(l->path);
+	l->fd = open_named(l->path);
 	if (l->fd < 0) {
 		conf_report_add(r, CONF_ERROR, pos, "the directory must exist; a named pipe needs a reader",
 				"cannot open the log file %s: %s", l->path, strerror(-l->fd));
@@ -104,7 +128,7 @@ void logs_reopen(struct parent *p)
 {
 	list_for_each(n, &p->logs) {
 		struct parent_log *l = list_entry(n, struct parent_log, node);
-		int fd = open_file(l->path);
+		int fd = open_named(l->path);
 
 		/* the old file is better than none */
 		if (fd < 0) {

@@ -260,16 +260,33 @@ static void ping(struct timer *t)
 	timer_set(t, PING_MS);
 }
 
-/* A connection costs a descriptor, often two. */
-static void raise_fd_limit(void)
+/*
+ * A connection costs a descriptor, often two. Without the key: as many as it may have. Beyond that it takes a
+ * privilege, which only a parent that starts has.
+ */
+static void set_fd_limit(struct parent *p, uint64_t wanted)
 {
 	struct rlimit l;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
-		l.rlim_cur = l.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &l) < 0)
-			log_warn("cannot raise the limit of open files: %s", strerror(errno));
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return;
+	if (!p->fd_limit_start)
+		p->fd_limit_start = l.rlim_max;
+	l.rlim_cur = wanted ? wanted : p->fd_limit_start;
+	if (l.rlim_cur > l.rlim_max) {
+		struct rlimit more = { .rlim_cur = l.rlim_cur, .rlim_max = l.rlim_cur };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			l = more;
+		else
+			log_warn("rlimit-nofile: %llu is more than the %llu that may be had (%s)",
+				 (unsigned long long)wanted, (unsigned long long)l.rlim_max, strerror(errno));
 	}
+	l.rlim_cur = MIN(l.rlim_cur, l.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+		log_warn("cannot set the limit of open files: %s", strerror(errno));
+	else
+		p->fd_limit = l.rlim_cur;
 }
 
 /* Descriptors 0 to 2 may be closed: nothing else must get their numbers. */
@@ -306,6 +323,7 @@ static bool keep_privileges(unsigned more)
 /* What is not asked for at the start cannot come back with a reload. */
 void parent_settle(struct parent *p)
 {
+	set_fd_limit(p, p->current.conf->global.rlimit_nofile);
 	if (p->state != PARENT_STARTING)
 		return;
 	given_close(&p->given);
@@ -358,7 +376,7 @@ int parent_run(const struct parent_options *o)
 
 	log_open(STDERR_FILENO, o->log_level, "parent");
 	given_open(&p.given);
-	raise_fd_limit();
+	set_fd_limit(&p, 0);
 	if (!keep_privileges(PRIV_CHOWN | PRIV_RESOURCE))
 		return EXIT_FAILURE;
 	if (!open_parent(&p)) {

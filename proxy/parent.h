@@ -90,6 +90,7 @@ struct child {
 	uint32_t last_socket;     /* highest id it was sent */
 	unsigned unanswered;      /* STATUS messages */
 	struct priv_user user;    /* whom it was started as */
+	uint64_t fd_limit;        /* and with which limit */
 	bool expected;            /* that it ends */
 };
 
@@ -135,6 +136,8 @@ struct parent {
 	struct list children;
 	struct parent_slot *slots; /* PARENT_SLOTS_MAX of them, nslots in use */
 	unsigned nslots;
+	uint64_t fd_limit;         /* of children that are born now */
+	uint64_t fd_limit_start;   /* without the key */
 	struct list sockets;
 	struct list given;         /* until a configuration is served */
 	uint32_t socket_ids;

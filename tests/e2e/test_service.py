@@ -289,3 +289,146 @@ def test_sockets_of_the_service_manager_are_used(demo):
         # its file is the manager's
         assert os.path.exists(folder / "s")
     folder.remove()
+
+
+# ---- limits
+
+def fd_limit(pid):
+    with open("/proc/%d/limits" % pid) as f:
+        return int(re.search(r"Max open files\s+(\d+)", f.read()).group(1))
+
+
+def test_the_limit_of_descriptors_is_a_key(demo):
+    with Gate(plain(demo.origin), rlimit_nofile="300") as gate:
+        before = workers(gate)
+        assert {fd_limit(pid) for pid in before} == {300}
+        # workers with the old limit are replaced one by one
+        reload(gate, 2, plain(demo.origin), rlimit_nofile="400")
+        wait_until(lambda: {fd_limit(pid) for pid in workers(gate)} == {400}, "new workers")
+        assert gate.get("/json", tls=False).status == 200
+        # more than a parent that has given up its privileges may have
+        reload(gate, 3, plain(demo.origin), rlimit_nofile="900000000")
+        gate.wait_log(r"warn parent: rlimit-nofile: 900000000 is more than the \d+ that may be had")
+        assert gate.get("/json", tls=False).status == 200
+
+
+# ---- logs
+
+class Syslog:
+    """The daemon's socket. lines() waits for what matches."""
+
+    def __init__(self, path):
+        self.path = path
+        self.open()
+
+    def open(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        os.chmod(self.path, 0o666)
+        self.socket.settimeout(g.TIMEOUT)
+
+    def restart(self):
+        self.socket.close()
+        os.unlink(self.path)
+        self.open()
+
+    def wait(self, pattern):
+        while True:
+            line = self.socket.recv(8192).decode()
+            if re.search(pattern, line):
+                return line
+
+
+def test_syslog_gets_lines_of_rfc_3164(demo):
+    folder = Folder()
+    log = Syslog(folder / "log")
+    with Gate(plain(demo.origin), error_log="syslog:" + log.path) as gate:
+        line = log.wait("parent: serving 1 vhost")
+        assert re.fullmatch(r"<29>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d gatehouse\[%d\]: parent: serving .*"
+                            % gate.process.pid, line), line
+        # the daemon starts anew, at the same path
+        log.restart()
+        gate.signal(signal.SIGHUP)
+        log.wait("parent: configuration 2 is served")
+        os.kill(workers_of(gate)[0], signal.SIGKILL)
+        assert log.wait("was ended by signal 9").startswith("<27>")
+        # a daemon that reads nothing, or is gone, stops nobody
+        for _ in range(40):
+            gate.signal(signal.SIGUSR1)
+            assert gate.get("/json", tls=False).status == 200
+        log.socket.close()
+        gate.signal(signal.SIGUSR1)
+        assert gate.get("/json", tls=False).status == 200
+        assert gate.process.end() == 0
+        gate.stop = lambda: None    # its last words went to the daemon
+    folder.remove()
+
+
+def workers_of(gate):
+    def look():
+        pids = gate.children()
+        return pids if len(pids) == 2 else None
+    return wait_until(look, "two workers")
+
+
+def test_a_log_file_that_was_removed_comes_back_with_usr1(demo):
+    folder = Folder()
+    with Gate(plain(demo.origin, access_log=folder / "access")) as gate:
+        workers(gate)
+        assert gate.get("/json?1", tls=False).status == 200
+        wait_until(lambda: "/json?1" in open(folder / "access").read(), "the line")
+        os.unlink(folder / "access")
+        assert gate.get("/json?2", tls=False).status == 200     # into the file that has no name
+        assert not os.path.exists(folder / "access")
+        gate.signal(signal.SIGUSR1)
+        wait_until(lambda: os.path.exists(folder / "access"), "the new file")
+
+        def answered():
+            assert gate.get("/json?3", tls=False).status == 200
+            return "/json?3" in open(folder / "access").read()
+        wait_until(answered, "a line in the new file")
+    folder.remove()
+
+
+@as_root
+def test_a_full_disk_drops_lines_and_stops_nobody(demo):
+    folder = Folder()
+    os.mkdir(folder / "small")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", folder / "small"], check=True)
+    try:
+        with Gate(plain(demo.origin, access_log=folder / "small/access")) as gate:
+            with gate.client(tls=False) as c:
+                for k in range(100):
+                    assert c.get("/json?%d&%s" % (k, "x" * 2000)).status == 200
+            gate.wait_log(r"warn worker \d: access log: lines are dropped: (No space|only part)")
+            lines = open(folder / "small/access", "rb").read()
+            assert len(lines) <= 65536
+            # room again: whole lines again, and it is told how many were lost
+            os.truncate(folder / "small/access", 0)
+
+            def told():
+                assert gate.get("/json", tls=False).status == 200
+                return re.search(r"access log: written again; \d+ lines were dropped", gate.log())
+            wait_until(told, "the count")
+    finally:
+        subprocess.run(["umount", "-l", folder / "small"], check=True)
+    folder.remove()
+
+
+def test_a_pipe_that_nobody_reads_drops_lines_and_stops_nobody(demo):
+    folder = Folder()
+    os.mkfifo(folder / "access")
+    reader = os.open(folder / "access", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with Gate(plain(demo.origin, access_log=folder / "access")) as gate:
+            with gate.client(tls=False) as c:
+                for k in range(100):
+                    assert c.get("/json?%d&%s" % (k, "x" * 2000)).status == 200
+            gate.wait_log(r"warn worker \d: access log: lines are dropped")
+            read = os.read(reader, 1 << 20)
+            assert len(read) >= 4096
+            with gate.client(tls=False) as c:
+                assert c.get("/json").status == 200
+    finally:
+        os.close(reader)
+    folder.remove()

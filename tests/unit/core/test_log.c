@@ -5,6 +5,8 @@
 #include <regex.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -280,6 +282,49 @@ static void test_a_torn_line_is_ended_before_the_next(void **state)
 	close(fd);
 }
 
+static void test_the_journal_gets_severities(void **state)
+{
+	char name[64];
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(fstat(sink.fd[1], &st), 0);
+	snprintf(name, sizeof name, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	setenv("JOURNAL_STREAM", name, 1);
+	log_set_fd(sink.fd[1]);
+	log_warn("hello");
+	assert_string_equal(written(), "<4>worker 0: hello\n");
+	/* said of another descriptor */
+	setenv("JOURNAL_STREAM", "1:1", 1);
+	log_set_fd(sink.fd[1]);
+	log_warn("hello");
+	assert_string_equal(text_of(written()), "hello\n");
+	unsetenv("JOURNAL_STREAM");
+}
+
+static void test_syslog_gets_datagrams_and_never_blocks(void **state)
+{
+	uint64_t before = log_dropped();
+	int fd[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd), 0);
+	log_set_fd(fd[1]);
+	log_error("hello\n");
+	sink.text[recv(fd[0], sink.text, sizeof sink.text - 1, 0)] = '\0';
+	assert_matches(sink.text, "^<27>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} gatehouse\\[[0-9]+\\]: "
+				  "worker 0: hello\\\\x0a$");
+	/* nobody reads: the queue is full some time */
+	for (int i = 0; i < 10000; i++)
+		log_note("%d", i);
+	assert_true(log_dropped() > before);
+	close(fd[0]);
+	close(fd[1]);
+	log_set_fd(sink.fd[1]);
+	log_note("first");
+	written();
+}
+
 static void test_escape(void **state)
 {
 	struct guard in = guard_open(256), out = guard_open(64);
@@ -329,6 +374,8 @@ int main(void)
 		TEST(test_what_is_lost_is_told_in_a_full_line_too),
 		TEST(test_a_bad_descriptor_drops),
 		TEST(test_a_torn_line_is_ended_before_the_next),
+		TEST(test_the_journal_gets_severities),
+		TEST(test_syslog_gets_datagrams_and_never_blocks),
 		TEST(test_escape),
 	};
 
