@@ -4,17 +4,20 @@ import concurrent.futures
 import contextlib
 import hashlib
 import os
+import pwd
 import re
 import select
+import shutil
 import signal
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 import time
 
 import peers
-from gate import Demo, Folder, Gate, authority, free_port, pattern, plain, tls, wait_until
+from gate import Demo, Folder, Gate, Process, authority, free_port, pattern, plain, tls, wait_until
 
 BANNER = b"SSH-2.0-target\r\n"
 
@@ -409,3 +412,113 @@ def test_onward_proxy_protocol():
             mine = w.sock.getsockname()[1]
         assert heads == [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" +
                          bytes((127, 0, 0, 1)) * 2 + struct.pack(">HH", mine, gate.tls_port)]
+
+
+# ---- a real OpenSSH, through the TLS port ----
+
+class Sshd:
+    """A server with keys and configuration of its own; whoever runs the test may log in with `key`."""
+
+    def __init__(self):
+        self.folder = Folder()
+        self.port, self.lock = free_port()
+        self.user = pwd.getpwuid(os.getuid()).pw_name
+        for name in ("host", "client"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name],
+                           check=True)
+        shutil.copy(self.folder / "client.pub", self.folder / "authorized")
+        self.config = self.folder.write("sshd", """
+            ListenAddress 127.0.0.1:%d
+            HostKey %s
+            AuthorizedKeysFile %s
+            PidFile none
+            StrictModes no
+            UsePAM no
+            PermitRootLogin prohibit-password
+            PasswordAuthentication no
+            Subsystem sftp internal-sftp
+            LogLevel VERBOSE
+            """ % (self.port, self.folder / "host", self.folder / "authorized"))
+        if os.getuid() == 0:
+            os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+
+    def __enter__(self):
+        self.process = Process(self.folder, ["/usr/sbin/sshd", "-D", "-e", "-f", self.config])
+        self.process.wait_log(r"Server listening on")
+        self.onward = "ipv4:127.0.0.1:%d" % self.port
+        return self
+
+    def __exit__(self, *_):
+        self.process.end()
+        self.lock.close()
+        self.folder.remove()
+
+    def options(self, *more):
+        return ["-F", "none", "-i", self.folder / "client", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+                "-o", "UserKnownHostsFile=" + self.folder / "known", "-o", "StrictHostKeyChecking=no", *more]
+
+    def ssh(self, port, *args):
+        return ["ssh", *self.options("-p", str(port)), self.user + "@127.0.0.1", *args]
+
+    def run(self, port, *args):
+        return subprocess.run(self.ssh(port, *args), check=True, capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL).stdout
+
+
+def sha256(path):
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def test_openssh():
+    with Demo() as demo, Sshd() as sshd, \
+            Gate(tls(demo.origin, redirect_http="1", **fallback(sshd))) as gate:
+        port, folder = gate.tls_port, sshd.folder
+        assert sshd.run(port, "echo", "in") == b"in\n"
+
+        # sshd's log line names the port that Gatehouse's has
+        ours = gate.wait_log(r"raw connection to \S+ from 127\.0\.0\.1:(\d+) ended: ").group(1)
+        assert re.search(r"Connection from 127\.0\.0\.1 port %s " % ours, sshd.process.log())
+
+        with open(folder / "large", "wb") as f:
+            for _ in range(100):
+                f.write(os.urandom(1 << 20))
+        for source, sink in ((folder / "large", "%s@127.0.0.1:%s" % (sshd.user, folder / "up")),
+                             ("%s@127.0.0.1:%s" % (sshd.user, folder / "large"), folder / "down")):
+            subprocess.run(["scp", "-q", *sshd.options("-P", str(port)), source, sink], check=True,
+                           timeout=120)
+        assert sha256(folder / "large") == sha256(folder / "up") == sha256(folder / "down")
+
+        def git(*args):
+            subprocess.run(["git", *args], check=True, capture_output=True, timeout=60, env={
+                **os.environ, "GIT_SSH_COMMAND": "ssh " + " ".join(sshd.options()),
+                "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"})
+
+        git("init", "-q", folder / "repository")
+        shutil.copy(folder / "host.pub", folder / "repository/file")
+        git("-C", folder / "repository", "add", "file")
+        git("-C", folder / "repository", "-c", "user.name=a", "-c", "user.email=a@example.com",
+            "commit", "-q", "-m", "one")
+        git("clone", "-q", "ssh://%s@127.0.0.1:%d%s" % (sshd.user, port, folder / "repository"),
+            folder / "clone")
+        assert sha256(folder / "clone/file") == sha256(folder / "host.pub")
+        assert gate.get("/json").status == 200
+
+
+def test_openssh_session_and_forwarding():
+    """A session that goes on through ten reloads, and carries somebody else's connection."""
+    with Demo() as demo, Sshd() as sshd, Target() as target, \
+            Gate(tls(demo.origin, **fallback(sshd))) as gate:
+        port, lock = free_port()
+        with lock, subprocess.Popen(sshd.ssh(gate.tls_port, "-L", "%d:127.0.0.1:%d" % (port, target.port),
+                                             "-o", "ExitOnForwardFailure=yes", "cat"),
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                    bufsize=0) as session:
+            for k in range(10):
+                session.stdin.write(b"line %d\n" % k)
+                assert session.stdout.readline() == b"line %d\n" % k
+                with dial(port) as w:
+                    assert_ssh(w)
+                reload(gate)
+            session.stdin.close()
+            assert session.wait(20) == 0
