@@ -41,7 +41,10 @@ static bool is_quiet(struct stream *s)
 static void finish(struct up_conn *c, bool surplus)
 {
 	struct head *trailers = c->body.trailers.head;
+	struct up_stats *stats = &c->target->stats;
 
+	stats->whole++;
+	stats->total_us += loop_clock_us() - c->end.x->facts.begin_us;
 	if (trailers && trailers->nfields > 0)
 		x_head(&c->end, trailers);
 	x_end(&c->end);
@@ -205,6 +208,8 @@ static void note_read(struct up_conn *c)
 		facts->answered = true;
 		up_queue_answered(c);
 		facts->first_byte_us = loop_clock_us() - facts->begin_us;
+		c->target->stats.answers++;
+		c->target->stats.first_byte_us += facts->first_byte_us;
 	}
 	if (c->state == UP_ANSWERING)
 		up_conn_arm(c);

@@ -305,6 +305,7 @@ static void begin(struct up_conn *c)
 {
 	enum h1_framing framing = h1_request_framing(c->request);
 
+	c->target->stats.waited += c->end.x->facts.queue_us > 0;
 	up_conn_enter(c, UP_ASKED);
 	c->written = c->deaf = c->shut = c->read_ended = false;
 	c->awaits_continue = c->request->expect_continue;
@@ -360,6 +361,8 @@ static void connected(struct up_conn *c)
 
 	c->stream = c->dial.stream;
 	facts->connect_us = loop_clock_us() - facts->begin_us;
+	c->target->stats.connects++;
+	c->target->stats.connect_us += facts->connect_us - MIN(facts->queue_us, facts->connect_us);
 	up_queue_connected(c);
 	begin(c);
 }
@@ -368,6 +371,7 @@ static void not_connected(struct up_conn *c, enum err why)
 {
 	const char *detail = strerror(c->dial.sys_errno);
 
+	c->target->stats.failures++;
 	up_pool_uncount(c);
 	if (up_queue_failed(c, why, why == ERR_UP_UNREACHABLE ? detail : NULL))
 		return;
@@ -406,6 +410,7 @@ void up_conn_connect(struct up_conn *c, bool in_turn)
 
 	if ((c->stream || is_next) && !c->wants_new && find_kept(c)) {
 		note_try(c, true);
+		c->target->stats.reuses++;
 		begin(c);
 	} else if (is_next && up_pool_admits(c->target, c->wants_new)) {
 		dial(c);
@@ -497,6 +502,7 @@ void up_open(struct exchange *x, struct up_target *t)
 		c = up_pool_take(t);
 	if (!c)
 		c = up_conn_new(t);
+	t->stats.again += again;
 	c->is_held = c->is_tried = false;
 	c->wants_new = again; /* not on yet another connection that may be stale */
 	x_attach(x, &c->end);

@@ -112,6 +112,11 @@ const char *up_target_name(const struct up_target *t)
 	return t->name;
 }
 
+const struct up_stats *up_target_stats(const struct up_target *t)
+{
+	return &t->stats;
+}
+
 void up_drain(void)
 {
 	list_for_each_safe(pos, next, &here.targets) {

@@ -45,6 +45,7 @@ struct up_target {
 	bool is_local;       /* a Unix socket */
 	struct addr address;
 	struct up_limits limits;
+	struct up_stats stats;
 	struct list idle;    /* kept connections, the one used last in front */
 	struct list waiting; /* requests for which there is none, in order of arrival */
 	struct list resting; /* requests that were lost, in the order in which they were */

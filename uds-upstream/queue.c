@@ -65,9 +65,11 @@ void up_queue_put(struct up_conn *c)
 static struct up_conn *take_first(struct up_target *t)
 {
 	struct up_conn *c = first_of(t);
+	uint64_t waited_us = loop_clock_us() - c->waits_since_us;
 
 	list_del(&c->node);
-	c->end.x->facts.queue_us += loop_clock_us() - c->waits_since_us;
+	c->end.x->facts.queue_us += waited_us;
+	t->stats.queue_us += waited_us;
 	return c;
 }
 

@@ -38,6 +38,19 @@ void up_target_put(struct up_target *t);
 /* Terminated; void when the target is given back. */
 const char *up_target_name(const struct up_target *t);
 
+/* Of this worker, since the target was made. Times are sums: divide by what they belong to. */
+struct up_stats {
+	uint64_t connects, connect_us;  /* connections made; from the request's beginning, less its wait */
+	uint64_t failures;              /* connections that could not be made */
+	uint64_t reuses;                /* requests on a kept connection */
+	uint64_t again;                 /* requests that were sent or dialled for once more */
+	uint64_t waited, queue_us;      /* requests let through after waiting for their turn or its return */
+	uint64_t answers, first_byte_us; /* begun; from the request's beginning */
+	uint64_t whole, total_us;       /* read to their end; from the request's beginning */
+};
+/* Borrowed as long as t is held. */
+const struct up_stats *up_target_stats(const struct up_target *t);
+
 /*
  * Becomes the up end of x (x_attach): a pooled connection or a new one, after waiting for its turn or for the
  * end of an outage where need be; the caller holds t for as long as x lives, whose facts borrow its name.

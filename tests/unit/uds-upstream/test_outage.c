@@ -67,6 +67,36 @@ static void requests_wait_for_the_return(void **state)
 	assert_int_equal(rig.finished, N + 1);
 }
 
+static void what_happens_is_counted(void **state)
+{
+	const struct up_stats *s = up_target_stats(rig.target);
+	struct test_end t;
+	int fd = rig_get_new();
+
+	(void)state;
+	rig_get_on(fd);
+	assert_int_equal(s->connects, 1);
+	assert_int_equal(s->reuses, 1);
+	assert_int_equal(s->answers, 2);
+	assert_int_equal(s->whole, 2);
+	assert_int_equal(s->waited + s->failures + s->again + s->queue_us, 0);
+	assert_true(s->connect_us > 0 && s->first_byte_us >= s->connect_us);
+	assert_true(s->total_us >= s->first_byte_us);
+	close(fd);
+	rig_unlisten();
+	UNTIL(up_count() == 0);
+	ask_path(&t, 0);
+	wait_ms(2 * UP_TICK_MS);
+	rig_listen();
+	serve_path(&t, 0);
+	assert_int_equal(s->connects, 2);
+	assert_int_equal(s->waited, 1);
+	assert_true(s->failures >= 2);
+	assert_true(s->queue_us >= 2 * UP_TICK_MS * 1000);
+	assert_true(s->connect_us < s->queue_us);
+	assert_int_equal(s->again, 0);
+}
+
 /* Without anybody who waits, the very next request finds it, without waiting for any timer. */
 static void the_next_request_after_the_return_is_served(void **state)
 {
@@ -586,6 +616,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		RIG_TEST(requests_wait_for_the_return),
 		RIG_TEST_TCP(requests_wait_for_the_return),
+		RIG_TEST(what_happens_is_counted),
 		RIG_TEST(the_next_request_after_the_return_is_served),
 		RIG_TEST(a_request_that_finds_nobody_waiting_tries_at_once),
 		RIG_TEST(a_body_waits_in_its_pipe),
