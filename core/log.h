@@ -2,11 +2,11 @@
  * log.h - the error log: whole lines, escaped, never blocking. One of the two mutable globals.
  *
  * A line is "2026-01-31T12:34:56.789Z level role: text". A write that would block or fails is dropped and
- * counted; the count is told with the next line that gets through. A datagram socket is syslog's: it gets lines
- * of RFC 3164, and is connected anew when the daemon was. The journal, where JOURNAL_STREAM says that the
- * descriptor leads to it, gets "<severity>role: text". In the text, what could break a line or
- * move a terminal becomes \xHH; a line is cut at 4096 bytes. The process must ignore SIGPIPE. Access logs
- * are proxy's own and use log_escape.
+ * counted; the count is told with the next line that gets through. A datagram socket is syslog's: it gets
+ * lines of RFC 3164, and is connected anew when the daemon was. The journal, where JOURNAL_STREAM says that
+ * the descriptor leads to it, gets "<severity>role: text". In the text, what could break a line or move a
+ * terminal becomes \xHH; a line is cut at 4096 bytes. The process must ignore SIGPIPE. Access logs are
+ * proxy's own and use log_escape.
  */
 #pragma once
 

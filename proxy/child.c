@@ -196,8 +196,8 @@ void child_drain(struct child *c, uint64_t after_ms)
 }
 
 /*
- * The parent lacks CAP_KILL: who has the other's user may signal it. By pidfd, because once it has been reaped its
- * number may be another's.
+ * The parent lacks CAP_KILL: who has the other's user may signal it. By pidfd, because once it has been
+ * reaped its number may be another's.
  */
 static void kill_as_itself(const struct child *c)
 {

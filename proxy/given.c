@@ -20,7 +20,8 @@ static const char *judge(const struct given *g)
 {
 	int family = g->addr.sa.sa_family;
 
-	if (option(g->fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM || option(g->fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
+	if (option(g->fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM ||
+	    option(g->fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
 		return "no listening stream socket";
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return "of no family that is served";
@@ -93,7 +94,8 @@ static bool has_name(const struct given *g, const struct addr *a, uint16_t port)
 	char name[8];
 
 	snprintf(name, sizeof name, "%u", port);
-	return g->addr.sa.sa_family == a->sa.sa_family && a->sa.sa_family != AF_UNIX && strcmp(g->name, name) == 0;
+	return g->addr.sa.sa_family == a->sa.sa_family && a->sa.sa_family != AF_UNIX &&
+	       strcmp(g->name, name) == 0;
 }
 
 int given_take(struct list *all, const struct addr *a, uint16_t port)
@@ -118,5 +120,5 @@ int given_take(struct list *all, const struct addr *a, uint16_t port)
 void given_close(struct list *all)
 {
 	while (!list_empty(all))
-		drop(list_entry(all->next, struct given, node), "no listener of the configuration has its address");
+		drop(list_entry(all->next, struct given, node), "no listener has its address");
 }

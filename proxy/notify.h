@@ -1,5 +1,6 @@
 /*
- * notify.h - tells the service manager how the server is: systemd's datagrams, sd_notify(3). Part of the parent.
+ * notify.h - tells the service manager how the server is: systemd's datagrams, sd_notify(3). Part of the
+ * parent.
  *
  * Without NOTIFY_SOCKET in the environment all of it does nothing.
  */

@@ -1,8 +1,8 @@
 /*
  * privilege.h - whom the children run as, and how they become that.
  *
- * Knows users, groups and capabilities. Called by the parent (who children are to be, and what it keeps itself),
- * by a child between fork and exec (become it), and by every child's main (what exec undid).
+ * Knows users, groups and capabilities. Called by the parent (who children are to be, and what it keeps
+ * itself), by a child between fork and exec (become it), and by every child's main (what exec undid).
  */
 #pragma once
 
@@ -43,8 +43,8 @@ enum priv_more {
 };
 
 /*
- * Of the capabilities that the caller has, keeps the needed ones and `more`; the others are gone for good, also
- * for what is executed. Returns what failed, or NULL; errno says why.
+ * Of the capabilities that the caller has, keeps the needed ones and `more`; the others are gone for good,
+ * also for what is executed. Returns what failed, or NULL; errno says why.
  */
 const char *priv_keep(unsigned more) MUST_USE;
 
