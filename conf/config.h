@@ -55,6 +55,13 @@ struct conf_net {
 	uint8_t bits;
 };
 
+/* Who is meant by a list of addresses and networks. */
+struct conf_peers {
+	struct conf_net *nets;
+	size_t n;
+	bool unix_peers; /* whoever comes by a Unix socket */
+};
+
 struct conf_mount {
 	struct str mountpoint;  /* normalised: begins with '/', no trailing '/' except "/" itself */
 	enum conf_origin_kind kind;
@@ -152,9 +159,8 @@ struct conf_global {
 	struct str server_string;
 	struct str error_css;   /* path of a style sheet instead of the built-in one */
 	struct limits limits;
-	struct conf_net *trusted; /* proxies that say truly whom they speak for */
-	size_t ntrusted;
-	bool trust_unix;        /* whoever comes by a Unix socket is one */
+	struct conf_peers trusted;        /* proxies that say truly whom they speak for */
+	struct conf_peers proxy_protocol; /* those that begin with a PROXY header, always */
 	bool forwarded, via;    /* Forwarded and Via are added */
 	bool connections_per_address_written; /* the default leaves out loopback and Unix peers */
 	bool raw_rate_written;  /* the same */

@@ -117,10 +117,10 @@ enum conf_key_flags {
 	  "no client is refused for its User-Agent")                                                         \
 	X(RLIMIT_NOFILE, GLOBAL, "rlimit-nofile", "", COUNT, WORKS, NEW_WORKERS, rlimit_nofile, 0,           \
 	  "files and connections that a process may have open")                                              \
-	X(TRUSTED_PROXIES, GLOBAL, "trusted-proxies", "", TEXTS, WORKS, ONCE, trusted, 0,                    \
+	X(TRUSTED_PROXIES, GLOBAL, "trusted-proxies", "", TEXTS, WORKS, ONCE, peers, G(trusted),             \
 	  "proxies whose X-Forwarded-* is believed: addresses, networks, \"unix\"")                          \
-	X(PROXY_PROTOCOL, GLOBAL, "proxy-protocol", "", ANY, LATER, ONCE, none, 0,                           \
-	  "no PROXY header is read")                                                                         \
+	X(PROXY_PROTOCOL, GLOBAL, "proxy-protocol", "", TEXTS, WORKS, ONCE, peers, G(proxy_protocol),        \
+	  "peers that begin with a PROXY header, always: addresses, networks, \"unix\"")                     \
 	X(FORWARDED, GLOBAL, "forwarded", "", BOOL, WORKS, ONCE, flag, G(forwarded),                         \
 	  "upstreams get a Forwarded field, too (RFC 7239)")                                                 \
 	X(VIA, GLOBAL, "via", "", BOOL, WORKS, ONCE, flag, G(via),                                           \

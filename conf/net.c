@@ -1,5 +1,5 @@
 /*
- * net.c - networks of addresses, and the proxies among them that are believed.
+ * net.c - networks of addresses, and lists of them.
  */
 #include "conf/priv.h"
 #include <arpa/inet.h>
@@ -31,21 +31,20 @@ const char *conf_net_parse(struct str s, struct conf_net *out)
 	return NULL;
 }
 
-void conf_set_trusted(struct conf_loader *l, const struct conf_key *k, void *object,
+void conf_set_peers(struct conf_loader *l, const struct conf_key *k, void *object,
 		      const struct conf_node *v)
 {
-	struct conf_global *g = object;
+	struct conf_peers *p = (void *)((char *)object + k->at);
 	const struct conf_node *item = NULL;
 	const char *reason;
 	struct str text;
-	size_t cap = g->ntrusted;
+	size_t cap = p->n;
 
-	(void)k;
 	while ((item = conf_next_text(l, v, item, &text))) {
 		struct conf_net net;
 
 		if (str_eq(text, STR("unix"))) {
-			g->trust_unix = true;
+			p->unix_peers = true;
 			continue;
 		}
 		reason = conf_net_parse(text, &net);
@@ -54,7 +53,7 @@ void conf_set_trusted(struct conf_loader *l, const struct conf_key *k, void *obj
 				   "\"%.*s\": %s", CONF_QUOTE(text), reason);
 			continue;
 		}
-		arena_grow(&l->c->arena, g->trusted, g->ntrusted, cap);
-		g->trusted[g->ntrusted++] = net;
+		arena_grow(&l->c->arena, p->nets, p->n, cap);
+		p->nets[p->n++] = net;
 	}
 }

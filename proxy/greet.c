@@ -2,6 +2,8 @@
 #include "core/log.h"
 #include "h2/frame.h"
 #include "proxy/conn.h"
+#include "proxy/trust.h"
+#include "raw-fallback/pp.h"
 #include "raw-fallback/sniff.h"
 
 enum { SILENT_MS = 1000 }; /* for a client that has said nothing when its listener or the worker goes */
@@ -185,8 +187,8 @@ static void timed_out(struct timer *t)
 
 	if (c->stream->can & STREAM_IN) /* it has just spoken: that comes next */
 		timer_set(&c->timer, 1);
-	else if (ch.tls && ch.fallback && !c->greet.begun && !c->door->draining &&
-		 timeouts_of(c)->fallback_silence_ms) /* 0: never */
+	else if (ch.tls && ch.fallback && !c->greet.begun && !c->greet.header_due &&
+		 !c->door->draining && timeouts_of(c)->fallback_silence_ms) /* 0: never */
 		go_raw(c, "silent (timeouts.fallback-silence)");
 	else
 		close_undecided(c, err_text(c->greet.begun || ch.tls ? why : ERR_KEEPALIVE_TIMEOUT));
@@ -220,11 +222,62 @@ static void begin(struct conn *c)
 	}
 }
 
+/* ---- the PROXY header ---- */
+
+static void use_header(struct conn *c, const struct pp *h)
+{
+	struct site_conn *f = &c->facts;
+
+	if (h->is_local || h->src.ss_family == AF_UNSPEC)
+		return;
+	f->peer = h->src;
+	f->local = h->dst;
+	addr_host((const struct sockaddr *)&f->peer, f->peer_host, sizeof f->peer_host);
+}
+
+/* Exactly the header is taken away: what follows is looked at as if it had come first. */
+static void read_header(struct stream *s)
+{
+	struct conn *c = s->owner;
+	char bytes[PP_READ_MAX];
+	struct pp h;
+	ssize_t n = stream_peek(s, bytes, sizeof bytes), used;
+
+	if (n == -ERR_AGAIN)
+		return;
+	used = n > 0 ? pp_read(bytes, (size_t)n, &h) : -1;
+	if (used == 0 && !stream_is_hup(s))
+		return;
+	if (used <= 0) {
+		close_undecided(c, "does not begin with a PROXY header (proxy-protocol)");
+		return;
+	}
+	stream_peeked(s);
+	if (stream_read(s, bytes, (size_t)used) != used) {
+		conn_end(c);
+		return;
+	}
+	c->greet.header_due = false;
+	greet_end(c);
+	use_header(c, &h);
+	begin(c);
+}
+
 void greet_begin(struct conn *c)
 {
+	const struct conf_peers *proxies = &site_config(conn_site(c))->global.proxy_protocol;
+
 	c->greet.since_ms = loop_now_ms();
 	timer_init(&c->timer, timed_out);
-	begin(c);
+	c->greet.header_due = trust_is_among(proxies, (const struct sockaddr *)&c->facts.peer);
+	if (!c->greet.header_due) {
+		begin(c);
+		return;
+	}
+	count(c);
+	timer_set(&c->timer, timeouts_of(c)->handshake_ms);
+	stream_own(c->stream, c, read_header);
+	stream_want(c->stream, STREAM_IN);
 }
 
 void greet_drain(struct conn *c)

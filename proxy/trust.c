@@ -1,10 +1,10 @@
 #include "proxy/trust.h"
 #include <arpa/inet.h>
 
-static bool is_trusted(const struct conf_global *g, const uint8_t ip[16])
+static bool is_among(const struct conf_peers *list, const uint8_t ip[16])
 {
-	for (size_t i = 0; i < g->ntrusted; i++) {
-		const struct conf_net *net = &g->trusted[i];
+	for (size_t i = 0; i < list->n; i++) {
+		const struct conf_net *net = &list->nets[i];
 		unsigned whole = net->bits / 8, rest = net->bits % 8;
 
 		if (memcmp(net->ip, ip, whole) == 0 &&
@@ -22,13 +22,13 @@ static void from_ip4(uint8_t ip[16], const void *ip4)
 	memcpy(ip + 12, ip4, 4);
 }
 
-bool trust_peer(const struct conf_global *g, const struct sockaddr *peer)
+bool trust_is_among(const struct conf_peers *list, const struct sockaddr *peer)
 {
 	uint8_t ip[16];
 
 	if (peer->sa_family == AF_UNIX)
-		return g->trust_unix;
-	if (!g->ntrusted)
+		return list->unix_peers;
+	if (!list->n)
 		return false;
 	if (peer->sa_family == AF_INET6)
 		memcpy(ip, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, sizeof ip);
@@ -36,7 +36,12 @@ bool trust_peer(const struct conf_global *g, const struct sockaddr *peer)
 		from_ip4(ip, &((const struct sockaddr_in *)(const void *)peer)->sin_addr);
 	else
 		return false;
-	return is_trusted(g, ip);
+	return is_among(list, ip);
+}
+
+bool trust_peer(const struct conf_global *g, const struct sockaddr *peer)
+{
+	return trust_is_among(&g->trusted, peer);
 }
 
 /* "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]:80": *host is the address alone. */
@@ -93,7 +98,7 @@ struct str trust_client(const struct conf_global *g, const struct head *h, struc
 			if (!read_address(element, &host, ip))
 				return client;
 			client = host;
-			if (!is_trusted(g, ip))
+			if (!is_among(&g->trusted, ip))
 				return client;
 		}
 	}

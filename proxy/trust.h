@@ -9,7 +9,8 @@
 #include "core/head.h"
 #include <sys/socket.h>
 
-/* `trusted-proxies` names this peer's address. */
+/* The list (`trusted-proxies`, `proxy-protocol`) names this peer's address. */
+bool trust_is_among(const struct conf_peers *list, const struct sockaddr *peer) MUST_USE;
 bool trust_peer(const struct conf_global *g, const struct sockaddr *peer) MUST_USE;
 
 /*

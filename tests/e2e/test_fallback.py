@@ -492,7 +492,8 @@ def test_openssh():
         def git(*args):
             subprocess.run(["git", *args], check=True, capture_output=True, timeout=60, env={
                 **os.environ, "GIT_SSH_COMMAND": "ssh " + " ".join(sshd.options()),
-                "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"})
+                "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"})
 
         git("init", "-q", folder / "repository")
         shutil.copy(folder / "host.pub", folder / "repository/file")
@@ -510,10 +511,10 @@ def test_openssh_session_and_forwarding():
     with Demo() as demo, Sshd() as sshd, Target() as target, \
             Gate(tls(demo.origin, **fallback(sshd))) as gate:
         port, lock = free_port()
-        with lock, subprocess.Popen(sshd.ssh(gate.tls_port, "-L", "%d:127.0.0.1:%d" % (port, target.port),
-                                             "-o", "ExitOnForwardFailure=yes", "cat"),
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                    bufsize=0) as session:
+        command = sshd.ssh(gate.tls_port, "-L", "%d:127.0.0.1:%d" % (port, target.port),
+                           "-o", "ExitOnForwardFailure=yes", "cat")
+        with lock, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL, bufsize=0) as session:
             for k in range(10):
                 session.stdin.write(b"line %d\n" % k)
                 assert session.stdout.readline() == b"line %d\n" % k
@@ -522,3 +523,44 @@ def test_openssh_session_and_forwarding():
                 reload(gate)
             session.stdin.close()
             assert session.wait(20) == 0
+
+
+# ---- behind a proxy that says whom it speaks for ----
+
+HEADER_1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\n"
+HEADER_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes((192, 0, 2, 7, 198, 51, 100, 1)) + \
+    struct.pack(">HH", 40000, 443)
+
+
+def test_proxy_protocol():
+    """It is required, read exactly, and whoever it names is the client."""
+    heads = []
+
+    def see(wire):
+        heads.append(wire.read(28))
+        Target.echo(wire)
+
+    request = b"GET /headers HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with Demo() as demo, Target(see) as target, \
+            Gate(plain(demo.origin, **fallback(target, **{"onward-proxy-protocol": "1"})),
+                 proxy_protocol=["10.0.0.0/8", "127.0.0.0/8"]) as gate:
+        for header in (HEADER_1, HEADER_2):
+            for split in (1, 8, 12, 13, 16, 27, len(header), len(header) + 3):
+                with dial(gate.plain_port) as w:
+                    in_two(w, header + request, split)
+                    assert w.read_end().startswith(b"HTTP/1.1 ")
+            with dial(gate.plain_port) as w:
+                w.send(header)
+                assert_ssh(w)
+            gate.wait_log(r"192\.0\.2\.7:40000: raw connection to \S+ from \S+ ended")
+        assert heads == [HEADER_2, HEADER_2]        # and passed on
+        for bad in (request, b"PROXY TCP4 192.0.2.7\r\n", HEADER_2[:12] + b"\x31" + HEADER_2[13:], b"P"):
+            with dial(gate.plain_port) as w:
+                w.send(bad)
+                w.send_end()
+                assert not gone(w)
+    with Demo() as demo, Target() as target, \
+            Gate(plain(demo.origin, **fallback(target)), proxy_protocol="10.0.0.0/8") as gate:
+        with dial(gate.plain_port) as w:            # from others it is what it is: bytes
+            w.send(HEADER_1)
+            assert w.read(len(BANNER) + 5) == BANNER + b"PROXY"

@@ -141,13 +141,13 @@ static void proxies(void **state)
 				    "vhosts:\n- name: a\n  port: 80\n" APP);
 
 	(void)state;
-	assert_int_equal(l.c->global.ntrusted, 2);
-	assert_int_equal(l.c->global.trusted[1].ip[15], 1);
-	assert_true(l.c->global.trust_unix && l.c->global.via && l.c->global.forwarded);
+	assert_int_equal(l.c->global.trusted.n, 2);
+	assert_int_equal(l.c->global.trusted.nets[1].ip[15], 1);
+	assert_true(l.c->global.trusted.unix_peers && l.c->global.via && l.c->global.forwarded);
 	unload(&l);
 	l = load_good("global: { trusted-proxies: 192.0.2.1 }\nvhosts:\n- name: a\n  port: 80\n" APP);
-	assert_int_equal(l.c->global.ntrusted, 1);
-	assert_false(l.c->global.trust_unix || l.c->global.via || l.c->global.forwarded);
+	assert_int_equal(l.c->global.trusted.n, 1);
+	assert_false(l.c->global.trusted.unix_peers || l.c->global.via || l.c->global.forwarded);
 	unload(&l);
 }
 

@@ -12,9 +12,9 @@ static struct conf_net nets[] = {
 	{ { 0x20, 0x01, 0x0d, 0xb8 }, 33 },
 	{ { [15] = 1 }, 128 },
 };
-static const struct conf_global some = { .trusted = nets, .ntrusted = ARRAY_SIZE(nets) };
-static const struct conf_global all = { .trusted = &(struct conf_net){ { 0 }, 0 }, .ntrusted = 1 };
-static const struct conf_global none = { .trust_unix = true };
+static const struct conf_global some = { .trusted = { nets, ARRAY_SIZE(nets), false } };
+static const struct conf_global all = { .trusted = { &(struct conf_net){ { 0 }, 0 }, 1, false } };
+static const struct conf_global none = { .trusted = { NULL, 0, true } };
 
 static const struct {
 	const char *address;
