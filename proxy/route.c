@@ -106,10 +106,14 @@ static void answer(struct exchange *x, struct head *h, struct str body)
 /* What an operator wants to see of a failure depends on whose it is; limits tell their key. */
 static enum log_level level_of(int status)
 {
+	static const int limits[] = { 408, 413, 414, 429, 431 };
+
 	if (status >= 500)
 		return LOG_LEVEL_WARN;
-	return status == 408 || status == 413 || status == 414 || status == 431 ? LOG_LEVEL_NOTE
-										: LOG_LEVEL_INFO;
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		if (status == limits[i])
+			return LOG_LEVEL_NOTE;
+	return LOG_LEVEL_INFO;
 }
 
 static void log_failure(const struct exchange *x, enum err why, const struct page_about *a)
