@@ -185,7 +185,7 @@ void h2c_credit(struct h2c *c)
 
 	full = MAX(full, (int64_t)H2_INITIAL_WINDOW);
 	c->owes_credit = false;
-	if (c->state >= H2C_CLOSING || full - c->recv_window < full / 2)
+	if (c->state >= H2C_CLOSING || full - c->recv_window < full / H2_CREDIT_SHARE)
 		return;
 	if (!slab_room()) {
 		slab_wait(&c->memory);

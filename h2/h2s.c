@@ -220,7 +220,7 @@ void h2s_credit(struct h2s *st)
 	if (st->e.x->pipe[X_UP].cap < (size_t)target)
 		st->e.x->pipe[X_UP].cap = (size_t)target;
 	room = (int64_t)x_room(&st->e, (size_t)target);
-	if (room - st->recv_window < target / 2)
+	if (room - st->recv_window < target / H2_CREDIT_SHARE)
 		return;
 	h2_write_window_update(&st->c->out, st->id, (uint32_t)(room - st->recv_window));
 	st->recv_window = room;

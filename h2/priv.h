@@ -42,6 +42,7 @@ enum {
 	H2_CLOSED_KEPT = 128,
 	H2_HINTS = 4,
 	H2_HEADS_PER_BUFFER = 3,  /* request heads held, in limits.h2-connection-buffer */
+	H2_CREDIT_SHARE = 4,      /* of a window is given back at a time: while some is left */
 	H2_DATA_EARNS_BYTES = 64, /* a DATA frame gives reason for control frames from this size on */
 };
 

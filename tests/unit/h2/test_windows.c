@@ -291,7 +291,9 @@ static void test_a_route_with_a_small_pipe(void **state)
 	test_end_take(up, 10000);
 	assert_string_equal(client_words(), "UPDATE:1:10848");
 	test_end_take(up, 5536);
-	assert_string_equal(client_words(), "");
+	assert_string_equal(client_words(), "UPDATE:1:5536"); /* 16384 in all */
+	send_data(1, 16385);
+	assert_non_null(strstr(client_words(), "RST:1:FLOW_CONTROL_ERROR"));
 }
 
 /* Nobody reads it, but the client may have to send it all before it reads the answer. */
