@@ -70,9 +70,12 @@ class Wire:
         return taken
 
     def read(self, n):
+        pieces = []
         while len(self.buffer) < n:
-            assert self.more(), "the end came %d bytes early" % (n - len(self.buffer))
-        return self.take(n)
+            pieces.append(self.take(len(self.buffer)))      # a buffer of all of it would be copied each time
+            n -= len(pieces[-1])
+            assert self.more(), "the end came %d bytes early" % n
+        return b"".join(pieces) + self.take(n)
 
     def read_until(self, mark):
         while mark not in self.buffer:
