@@ -2,6 +2,7 @@
 #include "conf/find.h"
 #include "conf/priv.h"
 #include <fcntl.h>
+#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -121,7 +122,7 @@ static bool read_records(struct conf_bundle *b)
 		struct entry e;
 
 		memcpy(&e, (const char *)b->map + sizeof h + i * sizeof e, sizeof e);
-		if (e.kind != CONF_RECORD_SOURCE && e.kind != CONF_RECORD_FILE)
+		if (e.kind < CONF_RECORD_SOURCE || e.kind > CONF_RECORD_ERROR)
 			return false;
 		rec->kind = (enum conf_record_kind)e.kind;
 		if (!slice(b, e.path_at, e.path_bytes, &rec->path) || !slice(b, e.at, e.bytes, &rec->bytes) ||
@@ -162,36 +163,51 @@ void conf_bundle_unmap(struct conf_bundle *b)
 
 /* ---- the configuration in a bundle ---- */
 
-/*
- * Gives every file that the configuration names its bytes, and the mapping to the configuration. False: one
- * is missing.
- */
-static bool bind_files(struct config *c, struct conf_bundle *b, struct conf_report *r)
+static void say(const struct conf_record *rec, const struct conf_file *f, struct conf_report *r)
 {
-	struct conf_map files = { 0 };
+	const char *reason = rec->bytes.p; /* behind it stands a NUL in any case */
+	size_t n = strlen(reason);
+	const char *remedy = n < rec->bytes.n ? reason + n + 1 : NULL;
+
+	conf_report_add(r, rec->kind == CONF_RECORD_ERROR ? CONF_ERROR : CONF_WARNING, f->pos, remedy, "%s",
+			reason);
+}
+
+/*
+ * Gives every file that the configuration names its bytes, or says why there are none; and the mapping to the
+ * configuration.
+ */
+static void bind_files(struct config *c, struct conf_bundle *b, struct conf_report *r)
+{
+	struct conf_map files = { 0 }; /* an error is as good as bytes */
 	struct arena tmp;
-	bool ok = true;
 
 	arena_init(&tmp);
-	for (size_t i = 0; i < b->n; i++)
-		if (b->records[i].kind == CONF_RECORD_FILE)
-			*conf_map_at(&tmp, &files, b->records[i].path) = &b->records[i];
-	for (size_t i = 0; i < c->nfiles; i++) {
-		struct conf_record *rec = *conf_map_at(&tmp, &files, c->files[i]->path);
+	for (size_t i = 0; i < c->nfiles; i++)
+		*conf_map_at(&tmp, &files, c->files[i]->path) = c->files[i];
+	for (size_t i = 0; i < b->n; i++) {
+		const struct conf_record *rec = &b->records[i];
+		void **slot;
 
-		if (rec) {
-			c->files[i]->bytes = rec->bytes;
+		if (rec->kind == CONF_RECORD_SOURCE)
 			continue;
-		}
-		conf_report_add(r, CONF_ERROR, c->files[i]->pos, NULL, "\"%.*s\" is not in the bundle",
-				CONF_QUOTE(c->files[i]->path));
-		ok = false;
+		slot = conf_map_at(&tmp, &files, rec->path);
+		if (*slot && rec->kind == CONF_RECORD_FILE)
+			((struct conf_file *)*slot)->bytes = rec->bytes;
+		else if (*slot)
+			say(rec, *slot, r);
+		if (rec->kind == CONF_RECORD_ERROR)
+			*slot = NULL;
 	}
+	for (size_t i = 0; i < c->nfiles; i++)
+		if (!c->files[i]->bytes.p && *conf_map_at(&tmp, &files, c->files[i]->path))
+			conf_report_add(r, CONF_ERROR, c->files[i]->pos, NULL,
+					"\"%.*s\" is not in the bundle", CONF_QUOTE(c->files[i]->path));
 	arena_fini(&tmp);
+	conf_report_sort(r);
 	c->map = b->map;
 	c->map_bytes = b->map_bytes;
 	b->map = NULL; /* conf_put unmaps it */
-	return ok;
 }
 
 struct conf_unpacking {
@@ -199,6 +215,7 @@ struct conf_unpacking {
 	struct conf_source *sources;
 	struct conf_loader *loader;
 	struct conf_report *r;
+	size_t errors_before; /* in the report, of others */
 };
 
 struct conf_unpacking *conf_unpack_open(int fd, struct conf_report *r)
@@ -207,6 +224,7 @@ struct conf_unpacking *conf_unpack_open(int fd, struct conf_report *r)
 	size_t n = 0;
 
 	u->r = r;
+	u->errors_before = r->counts[CONF_ERROR];
 	if (!conf_bundle_map(&u->bundle, fd)) {
 		conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "this is no bundle");
 		free(u);
@@ -228,18 +246,28 @@ bool conf_unpack_step(struct conf_unpacking *u, uint64_t max_us)
 	return conf_load_step(u->loader, max_us);
 }
 
-struct config *conf_unpack_close(struct conf_unpacking *u)
+static struct config *close_anyhow(struct conf_unpacking *u)
 {
-	struct config *c = conf_load_close(u->loader);
+	struct config *c = conf_load_close_anyhow(u->loader);
 
-	if (c && !bind_files(c, &u->bundle, u->r)) {
-		conf_put(c);
-		c = NULL;
-	}
+	bind_files(c, &u->bundle, u->r);
 	conf_bundle_unmap(&u->bundle);
 	free(u->sources);
 	free(u);
 	return c;
+}
+
+struct config *conf_unpack_close(struct conf_unpacking *u)
+{
+	bool done = u->loader->phase == CONF_PHASE_DONE;
+	size_t errors_before = u->errors_before;
+	struct conf_report *r = u->r;
+	struct config *c = close_anyhow(u);
+
+	if (done && r->counts[CONF_ERROR] == errors_before)
+		return c;
+	conf_put(c);
+	return NULL;
 }
 
 struct config *conf_from_bundle(int fd, struct conf_report *r)
@@ -252,9 +280,46 @@ struct config *conf_from_bundle(int fd, struct conf_report *r)
 	return conf_unpack_close(u);
 }
 
+struct config *conf_from_bundle_anyhow(int fd, struct conf_report *r)
+{
+	struct conf_unpacking *u = conf_unpack_open(fd, r);
+
+	if (!u)
+		return NULL;
+	conf_unpack_step(u, 0);
+	return close_anyhow(u);
+}
+
 /* ---- the parent's side ---- */
 
-static bool read_named(const struct conf_file *f, struct conf_record *out, struct conf_report *r)
+/* Up to two of them a file: its bytes, and what is to be said about it. */
+struct records {
+	struct conf_record *list;
+	size_t n;
+};
+
+static void add_remark(struct records *to, struct str path, enum conf_record_kind kind, const char *remedy,
+		       const char *fmt, ...) PRINTF(5, 6);
+
+static void add_remark(struct records *to, struct str path, enum conf_record_kind kind, const char *remedy,
+		       const char *fmt, ...)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	va_list args;
+
+	BUG_ON(!f);
+	va_start(args, fmt);
+	vfprintf(f, fmt, args);
+	va_end(args);
+	if (remedy)
+		fprintf(f, "%c%s", '\0', remedy);
+	BUG_ON(fclose(f) != 0);
+	to->list[to->n++] = (struct conf_record){ .path = path, .bytes = str_of(text, n), .kind = kind };
+}
+
+static void read_named(const struct conf_file *f, struct records *to)
 {
 	const char *remedy = NULL;
 	struct str bytes;
@@ -271,28 +336,27 @@ static bool read_named(const struct conf_file *f, struct conf_record *out, struc
 		remedy = "check the path";
 	}
 	if (e) {
-		conf_report_add(r, CONF_ERROR, f->pos, remedy, "cannot read \"%.*s\": %s",
-				CONF_QUOTE(f->path), conf_read_error(e));
-		return false;
+		add_remark(to, f->path, CONF_RECORD_ERROR, remedy, "cannot read \"%.*s\": %s",
+			   CONF_QUOTE(f->path), conf_read_error(e));
+		return;
 	}
 	if (f->secret && mode & S_IROTH)
-		conf_report_add(r, CONF_WARNING, f->pos, "chmod o-r",
-				"everybody can read \"%.*s\", which holds secrets", CONF_QUOTE(f->path));
-	*out = (struct conf_record){ .path = f->path, .bytes = bytes, .kind = CONF_RECORD_FILE };
-	return true;
+		add_remark(to, f->path, CONF_RECORD_WARNING, "chmod o-r",
+			   "everybody can read \"%.*s\", which holds secrets", CONF_QUOTE(f->path));
+	to->list[to->n++] = (struct conf_record){ .path = f->path, .bytes = bytes, .kind = CONF_RECORD_FILE };
 }
 
 /* The configuration's own files first, then those it names. */
-static int write_files(const struct conf_source *src, size_t n, struct conf_record *files, size_t nfiles)
+static int write_records(const struct conf_source *src, size_t n, const struct records *named)
 {
-	struct conf_record *all = base_zalloc((n + nfiles) * sizeof *all);
+	struct conf_record *all = base_zalloc((n + named->n + 1) * sizeof *all);
 	int fd, e;
 
 	for (size_t i = 0; i < n; i++)
 		all[i] = (struct conf_record){ src[i].path, src[i].bytes, CONF_RECORD_SOURCE };
-	if (nfiles)
-		memcpy(all + n, files, nfiles * sizeof *all);
-	fd = conf_bundle_write(all, n + nfiles);
+	if (named->n)
+		memcpy(all + n, named->list, named->n * sizeof *all);
+	fd = conf_bundle_write(all, n + named->n);
 	e = errno;
 	free(all);
 	errno = e;
@@ -300,60 +364,56 @@ static int write_files(const struct conf_source *src, size_t n, struct conf_reco
 }
 
 /* Keys are not left behind in memory. */
-static void forget(struct conf_record *files, size_t n)
+static void forget(struct records *named)
 {
-	for (size_t i = 0; i < n; i++) {
-		char *p = (char *)(uintptr_t)files[i].bytes.p;
+	for (size_t i = 0; i < named->n; i++) {
+		char *p = (char *)(uintptr_t)named->list[i].bytes.p;
 
 		if (p)
-			explicit_bzero(p, files[i].bytes.n);
+			explicit_bzero(p, named->list[i].bytes.n);
 		free(p);
 	}
-	free(files);
+	free(named->list);
 }
 
-/* Reads, writes, and gives c its files from the bundle. -1: r says why. */
-static int bundle_of(struct config *c, const struct conf_source *src, size_t n, struct conf_report *r)
+/* Whatever of it can be read, and all that is wrong with it. */
+static struct config *load_anyhow(const struct conf_source *src, size_t n, struct conf_report *r)
 {
-	struct conf_record *files = base_zalloc(c->nfiles * sizeof *files);
-	struct conf_bundle b;
-	bool ok = true;
-	int fd = -1;
+	struct conf_loader *l = conf_load_open(src, n, NULL, r);
 
-	for (size_t i = 0; i < c->nfiles; i++)
-		ok &= read_named(c->files[i], &files[i], r);
-	if (ok) {
-		fd = write_files(src, n, files, c->nfiles);
-		if (fd < 0 || !conf_bundle_map(&b, fd)) {
-			conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL,
-					"cannot make the bundle: %s", strerror(errno));
-			ok = false;
-		} else {
-			ok = bind_files(c, &b, r);
-			conf_bundle_unmap(&b);
-		}
-	}
-	forget(files, c->nfiles);
-	if (!ok && fd >= 0) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
+	conf_load_step(l, 0);
+	return conf_load_close_anyhow(l);
 }
 
 int conf_make_bundle_from(const struct conf_source *src, size_t n, struct conf_report *r, struct config **out)
 {
-	struct config *c = conf_load(src, n, NULL, r);
+	struct conf_report said; /* for others to say */
+	struct records named = { 0 };
+	struct conf_bundle b;
+	struct config *c;
 	int fd;
 
-	if (!c)
-		return -1;
-	fd = bundle_of(c, src, n, r);
-	conf_report_sort(r);
-	if (fd >= 0 && out)
-		*out = c;
-	else
-		conf_put(c);
+	conf_report_init(&said);
+	c = load_anyhow(src, n, &said);
+	named.list = base_zalloc((2 * c->nfiles + 1) * sizeof *named.list);
+	for (size_t i = 0; i < c->nfiles; i++)
+		read_named(c->files[i], &named);
+	fd = write_records(src, n, &named);
+	if (fd < 0 || !conf_bundle_map(&b, fd)) {
+		conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "cannot make the bundle: %s",
+				strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		fd = -1;
+	} else {
+		bind_files(c, &b, &said);
+		conf_bundle_unmap(&b);
+	}
+	if (out)
+		*out = fd >= 0 && !said.counts[CONF_ERROR] ? conf_get(c) : NULL;
+	conf_put(c);
+	conf_report_fini(&said);
+	forget(&named);
 	return fd;
 }
 
@@ -362,7 +422,12 @@ int conf_make_bundle(const char *path, struct conf_report *r, struct config **ou
 	struct conf_found f;
 	int fd = -1;
 
-	if (conf_find(&f, path, r))
+	if (out)
+		*out = NULL;
+	/* of several files one may be missing: what is in the others is looked at nevertheless */
+	if (!conf_find(&f, path, r) && out)
+		out = NULL;
+	if (f.n)
 		fd = conf_make_bundle_from(f.sources, f.n, r, out);
 	conf_found_fini(&f);
 	return fd;

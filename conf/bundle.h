@@ -12,6 +12,9 @@
 enum conf_record_kind {
 	CONF_RECORD_SOURCE = 1, /* a configuration file */
 	CONF_RECORD_FILE,       /* a file that a configuration names: certificate, key, style sheet */
+	/* what is to be said about such a file: path is its path, bytes are reason, NUL, remedy */
+	CONF_RECORD_WARNING,
+	CONF_RECORD_ERROR,      /* it could not be read */
 };
 
 struct conf_record {
@@ -38,19 +41,27 @@ bool conf_bundle_map(struct conf_bundle *b, int fd) MUST_USE;
 void conf_bundle_unmap(struct conf_bundle *b);
 
 /*
- * The parent's side: finds the files at path (find.h), loads them, reads the files they name, and writes
- * the bundle. Returns its descriptor, owned by the caller, and one reference in *out when out is not
- * NULL. -1 when there was an error; r says which.
+ * The parent's side: finds the files at path (find.h), reads them and the files they name, and writes the
+ * bundle. Returns its descriptor, owned by the caller, or -1: there is nothing to unpack.
+ *
+ * What is wrong with the configuration comes out when the bundle is unpacked, by the trial or by who checks
+ * it, so that all of it is said in one place. r has only what cannot be seen there. One reference in *out,
+ * when out is not NULL; there is none when there are errors.
  */
 int conf_make_bundle(const char *path, struct conf_report *r, struct config **out) MUST_USE;
 /* The same for configuration files that are in memory already. */
 int conf_make_bundle_from(const struct conf_source *src, size_t n, struct conf_report *r,
 			  struct config **out) MUST_USE;
 /*
- * The worker's side: the configuration that the bundle holds, with config.files[]->bytes pointing into its
+ * The other side: the configuration that the bundle holds, with config.files[]->bytes pointing into its
  * mapping, which conf_put of the last reference ends. NULL: r says why. fd stays the caller's.
  */
 struct config *conf_from_bundle(int fd, struct conf_report *r) MUST_USE;
+/*
+ * The same, with errors too: files that could not be read have no bytes, and it cannot be served. NULL: no
+ * bundle.
+ */
+struct config *conf_from_bundle_anyhow(int fd, struct conf_report *r) MUST_USE;
 
 /*
  * The same a piece at a time, for a worker that has clients to serve: step until it returns true, then close,

@@ -16,6 +16,12 @@ struct conf_pos {
 	unsigned line, column;
 };
 
+/* A text, and where it was written: a path, a list of ciphers. Empty: it was not. */
+struct conf_entry {
+	struct str text;
+	struct conf_pos pos;
+};
+
 enum conf_origin_kind {
 	CONF_ORIGIN_PROXY,      /* http:// to a target */
 	CONF_ORIGIN_REDIRECT,   /* >https://... */
@@ -96,16 +102,26 @@ struct conf_raw {
 	struct conf_pos pos; /* of the first such key; line 0: there is none */
 };
 
+/* A certificate with its chain, and its key: paths. bytes: conf_file of the same path */
+struct conf_cert {
+	struct conf_entry cert, key;
+};
+
 struct conf_vhost {
 	struct str name;        /* lower case, no trailing dot */
 	struct conf_listener *listener; /* the first of them */
 	struct conf_listener **listeners;
 	size_t nlisteners;
 	bool tls;
-	struct str cert_path, key_path, ca_path; /* bytes: conf_file of the same path */
-	struct conf_pos cert_pos, key_pos, ca_pos;
-	struct str ciphers, tls13_ciphers, curves, alpn;
+	struct conf_cert *certs;     /* one for each kind of key */
+	size_t ncerts;
+	struct conf_entry ca;        /* path: completes chains */
+	struct conf_entry client_ca; /* path: clients need a certificate that leads up to one of these */
+	struct conf_entry ciphers, tls13_ciphers, curves;
+	struct str alpn;
+	unsigned tls_min;            /* 12 or 13; 0: the default */
 	uint64_t ssl_options_set, ssl_options_clear;
+	struct conf_pos ssl_set_pos, ssl_clear_pos;
 	struct conf_mount *mounts; /* longest mountpoint first */
 	size_t nmounts;
 	struct conf_header *headers, *request_headers; /* for answers, for requests to upstreams */

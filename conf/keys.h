@@ -138,16 +138,23 @@ enum conf_key_flags {
 	X(NOIPV6, VHOST, "noipv6", "", BOOL, WORKS, ONCE, flag, V(no_ipv6), "listen on IPv4 only")           \
 	X(IPV6ONLY, VHOST, "ipv6only", "", BOOL, WORKS, ONCE, ipv6only, 0,                                   \
 	  "on: listen on IPv6 only; off: on IPv4 only")                                                      \
-	X(HOST_SSL_CERT, VHOST, "host-ssl-cert", "", TEXT, WORKS, ONCE, cert_file, V(v.cert_path),           \
-	  "certificate and chain, PEM; with a key, the vhost speaks TLS")                                    \
-	X(HOST_SSL_KEY, VHOST, "host-ssl-key", "", TEXT, WORKS, ONCE, cert_file, V(v.key_path),              \
+	X(HOST_SSL_CERT, VHOST, "host-ssl-cert", "", TEXTS, WORKS, ONCE, cert_files, V(certs),               \
+	  "certificate and chain, PEM; several, with their keys in the same order, for ECDSA beside RSA")    \
+	X(HOST_SSL_KEY, VHOST, "host-ssl-key", "", TEXTS, WORKS, ONCE, cert_files, V(keys),                  \
 	  "private key, PEM")                                                                                \
-	X(HOST_SSL_CA, VHOST, "host-ssl-ca", "", TEXT, WORKS, ONCE, cert_file, V(v.ca_path),                 \
+	X(HOST_SSL_CA, VHOST, "host-ssl-ca", "", TEXT, WORKS, ONCE, cert_file, V(v.ca),                      \
 	  "CA certificates that complete the chain, PEM")                                                    \
-	X(CIPHERS, VHOST, "ciphers", "", TEXT, WORKS, ONCE, text, V(v.ciphers), "TLS 1.2 ciphers")           \
-	X(TLS13_CIPHERS, VHOST, "tls13-ciphers", "", TEXT, WORKS, ONCE, text, V(v.tls13_ciphers),            \
+	X(CLIENT_CERT_REQUIRED, VHOST, "client-cert-required", "", BOOL, WORKS, ONCE, flag,                  \
+	  V(client_cert_required),                                                                           \
+	  "clients must have a certificate of the CA in client-cert-ca, or else in host-ssl-ca")             \
+	X(CLIENT_CERT_CA, VHOST, "client-cert-ca", "", TEXT, WORKS, ONCE, cert_file, V(client_cert_ca),      \
+	  "CA certificates for clients, PEM")                                                                \
+	X(TLS_MIN_VERSION, VHOST, "tls-min-version", "", TEXT, WORKS, ONCE, tls_min, 0,                      \
+	  "lowest version of TLS: 1.2 or 1.3; 1.2 without")                                                  \
+	X(CIPHERS, VHOST, "ciphers", "", TEXT, WORKS, ONCE, entry, V(v.ciphers), "TLS 1.2 ciphers")          \
+	X(TLS13_CIPHERS, VHOST, "tls13-ciphers", "", TEXT, WORKS, ONCE, entry, V(v.tls13_ciphers),           \
 	  "TLS 1.3 ciphers")                                                                                 \
-	X(ECDH_CURVE, VHOST, "ecdh-curve", "", TEXT, WORKS, ONCE, text, V(v.curves), "key exchange groups")  \
+	X(ECDH_CURVE, VHOST, "ecdh-curve", "", TEXT, WORKS, ONCE, entry, V(v.curves), "key exchange groups") \
 	X(ALPN, VHOST, "alpn", "", TEXT, WORKS, ONCE, alpn, V(v.alpn), "protocols offered, best first")      \
 	X(SSL_OPTION_SET, VHOST, "ssl-option-set", "", BITS, WORKS, REPEATS, bits, V(v.ssl_options_set),     \
 	  "OpenSSL options to set")                                                                          \
@@ -176,10 +183,6 @@ enum conf_key_flags {
 	X(VHOST_LIMITS, VHOST, "limits", "", SECTION, WORKS, ONCE, vhost_limits, 0, "limits of this vhost")  \
 	X(VHOST_TIMEOUTS, VHOST, "timeouts", "", SECTION, WORKS, ONCE, vhost_timeouts, 0,                    \
 	  "timeouts of this vhost")                                                                          \
-	X(CLIENT_CERT_REQUIRED, VHOST, "client-cert-required", "", BOOL, GUARD, ONCE, client_cert, 0,        \
-	  "clients must have a certificate")                                                                 \
-	X(CLIENT_CERT_CA, VHOST, "client-cert-ca", "", TEXT, LATER, ONCE, none, 0,                           \
-	  "no client is asked for a certificate")                                                            \
 	X(ACME_SWITCH, VHOST, "acme", "", BOOL, LATER, ONCE, none, 0, "certificates are not obtained")       \
 	X(IGNORE_MISSING_CERT, VHOST, "ignore-missing-cert", "", BOOL, LATER, ONCE, none, 0,                 \
 	  "the certificate has to be there")                                                                 \

@@ -166,15 +166,22 @@ bool conf_load_step(struct conf_loader *l, uint64_t max_us)
 	return l->phase == CONF_PHASE_DONE;
 }
 
-struct config *conf_load_close(struct conf_loader *l)
+struct config *conf_load_close_anyhow(struct conf_loader *l)
 {
-	bool good = l->phase == CONF_PHASE_DONE && l->r->counts[CONF_ERROR] == l->errors_before;
 	struct config *c = l->c;
 
 	if (l->reader)
 		conf_reader_close(l->reader);
 	arena_fini(&l->tmp);
 	free(l);
+	return c;
+}
+
+struct config *conf_load_close(struct conf_loader *l)
+{
+	bool good = l->phase == CONF_PHASE_DONE && l->r->counts[CONF_ERROR] == l->errors_before;
+	struct config *c = conf_load_close_anyhow(l);
+
 	if (good)
 		return c;
 	conf_put(c);

@@ -42,3 +42,8 @@ struct conf_loader *conf_load_open(const struct conf_source *src, size_t n, cons
 /* Goes on for about max_us (0: to the end). True: done. */
 bool conf_load_step(struct conf_loader *l, uint64_t max_us);
 struct config *conf_load_close(struct conf_loader *l) MUST_USE;
+/*
+ * The same, but never NULL: with errors, what there is besides them. For who looks for more of them; it
+ * cannot be served.
+ */
+struct config *conf_load_close_anyhow(struct conf_loader *l) MUST_USE;

@@ -197,9 +197,17 @@ struct conf_loader {
 	size_t targets_cap, listeners_cap, vhosts_cap, files_cap, logs_cap;
 };
 
+struct conf_entries {
+	struct conf_entry *list;
+	size_t n, cap;
+};
+
 /* A vhost while it is read. */
 struct conf_vhost_draft {
 	struct conf_vhost v;
+	struct conf_entries certs, keys;
+	struct conf_entry client_cert_ca;
+	bool client_cert_required;
 	struct str unix_user, unix_group;
 	unsigned unix_mode;
 	size_t listeners_cap, pages_cap;
@@ -274,6 +282,8 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node);
 void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret);
 /* listener.c: d->v.listeners, none when an error was reported */
 void conf_load_listeners(struct conf_loader *l, struct conf_vhost_draft *d);
+/* tls.c: what the keys of TLS say together */
+void conf_finish_tls(struct conf_loader *l, struct conf_vhost_draft *d);
 /* When all vhosts are there: each listener's list of them. */
 void conf_finish_listeners(struct conf_loader *l);
 /* raw.c: whether the options of this protocol are those of raw connections */

@@ -124,71 +124,6 @@ void conf_set_unix_perms(struct conf_loader *l, const struct conf_key *k, void *
 	d->unix_group = group;
 }
 
-/* host-ssl-cert, -key, -ca */
-void conf_set_cert_file(struct conf_loader *l, const struct conf_key *k, void *object,
-			const struct conf_node *v)
-{
-	struct conf_vhost_draft *d = object;
-	struct str *path = (void *)((char *)object + k->at);
-
-	conf_set_text(l, k, object, v);
-	if (path->p && !path->n)
-		conf_error(l, v, NULL, "\"%s\" is empty", k->name);
-	if (!path->n)
-		return;
-	if (path == &d->v.cert_path)
-		d->v.cert_pos = v->pos;
-	else if (path == &d->v.key_path)
-		d->v.key_pos = v->pos;
-	else
-		d->v.ca_pos = v->pos;
-	conf_add_file(l, *path, v, path == &d->v.key_path);
-}
-
-/* A list of protocols, without blanks. */
-static struct str take_alpn(struct conf_loader *l, const struct conf_node *v)
-{
-	struct str text, name, out;
-	char *p;
-
-	if (!conf_take_text(l, v, &text))
-		return STR_NONE;
-	p = arena_alloc(&l->c->arena, text.n + 1);
-	out = str_of(p, 0);
-	while (text.n) {
-		size_t n = 0;
-
-		while (n < text.n && text.p[n] != ',')
-			n++;
-		name = str_trim(str_of(text.p, n));
-		n += n < text.n;
-		text = str_of(text.p + n, text.n - n);
-		if (str_eq(name, STR("h2")) || str_eq(name, STR("http/1.1"))) {
-			if (out.n)
-				p[out.n++] = ',';
-			memcpy(p + out.n, name.p, name.n);
-			out.n += name.n;
-		} else {
-			conf_error(l, v, "write h2,http/1.1", "\"%.*s\" is no protocol that is served",
-				   CONF_QUOTE(name));
-		}
-	}
-	return out;
-}
-
-void conf_set_alpn(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
-{
-	*(struct str *)(void *)((char *)object + k->at) = take_alpn(l, v);
-}
-
-void conf_set_default_alpn(struct conf_loader *l, const struct conf_key *k, void *object,
-			   const struct conf_node *v)
-{
-	(void)k;
-	(void)object;
-	l->default_alpn = take_alpn(l, v);
-}
-
 void conf_set_access_log(struct conf_loader *l, const struct conf_key *k, void *object,
 			 const struct conf_node *v)
 {
@@ -211,18 +146,6 @@ void conf_set_access_log(struct conf_loader *l, const struct conf_key *k, void *
 		*slot = (void *)(uintptr_t)c->nlogs; /* its index and one: NULL is new */
 	}
 	d->v.access_log = (int)(uintptr_t)*slot - 1;
-}
-
-void conf_set_client_cert(struct conf_loader *l, const struct conf_key *k, void *object,
-			  const struct conf_node *v)
-{
-	bool required;
-
-	if (!conf_take_bool(l, v, &required) || !required)
-		return;
-	((struct conf_vhost_draft *)object)->guarded = true;
-	conf_warning(l, v->key, NULL, "\"%s\" is not enforced yet: every mount of this vhost answers 501",
-		     k->name);
 }
 
 void conf_set_mounts(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
@@ -334,28 +257,6 @@ static void make_headers(struct conf_loader *l, struct conf_vhost_draft *d)
 	conf_make_headers(l, &up, true, &d->v.request_headers, &d->v.nrequest_headers);
 }
 
-static void check_tls(struct conf_loader *l, struct conf_vhost_draft *d)
-{
-	const struct conf_node *const *seen = d->seen;
-	const struct conf_node *cert = seen[CONF_KEY_HOST_SSL_CERT], *key = seen[CONF_KEY_HOST_SSL_KEY];
-
-	d->v.tls = cert && key;
-	if (cert && !key)
-		conf_error(l, cert->key, "add \"host-ssl-key\"", "a certificate without its private key");
-	if (key && !cert)
-		conf_error(l, key->key, "add \"host-ssl-cert\"", "a private key without its certificate");
-	if (cert || key)
-		return;
-	if (seen[CONF_KEY_HOST_SSL_CA])
-		conf_warning(l, seen[CONF_KEY_HOST_SSL_CA]->key, "add \"host-ssl-cert\" and \"host-ssl-key\"",
-			     "\"host-ssl-ca\" without a certificate does nothing");
-	if (d->v.sts) {
-		d->v.sts = false; /* RFC 6797 section 7.2: never over plain HTTP */
-		conf_warning(l, seen[CONF_KEY_STS]->key, "add \"host-ssl-cert\" and \"host-ssl-key\"",
-			     "\"sts\" without a certificate does nothing");
-	}
-}
-
 void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 {
 	struct conf_vhost_draft d = { .node = node };
@@ -378,7 +279,7 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 			   conf_place(l, keepalive->key->pos));
 	if (!d.seen[CONF_KEY_NAME])
 		conf_error(l, node, "add \"name\": \"www.example.com\"", "this vhost has no name");
-	check_tls(l, &d);
+	conf_finish_tls(l, &d);
 	conf_check_raw(l, &d);
 	conf_load_listeners(l, &d);
 	check_name(l, &d);

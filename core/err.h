@@ -62,6 +62,7 @@
 	X(FORBIDDEN, 403, "forbidden")                                                               \
 	X(NOT_FOUND, 404, "no mount for this path")                                                  \
 	X(MISDIRECTED, 421, "no vhost of this name here (RFC 9110 section 15.5.20)")                 \
+	X(OTHER_CLIENT_CA, 421, "this vhost asks clients for other certificates than was proved")    \
 	X(INTERNAL, 500, "internal error")                                                           \
 	X(NOT_SERVED, 501, "this mount's origin is of a kind that is not served")                    \
 	/* upstream down */                                                                          \

@@ -30,7 +30,7 @@ struct msg_hello {
 	uint32_t log_level;
 };
 
-/* LOAD, READY, COMMIT, ABORT; FAILED has its text behind it. */
+/* LOAD, READY, COMMIT, ABORT; WARNINGS and FAILED have their text behind it. */
 struct msg_generation {
 	uint64_t generation;
 };
@@ -68,7 +68,7 @@ struct msg_counts {
 };
 
 enum {
-	MSG_TEXT_MAX = 32 * 1024, /* FAILED: all errors of a configuration, cut there */
+	MSG_TEXT_MAX = 32 * 1024, /* WARNINGS, FAILED: all errors of a configuration, cut there */
 	MSG_NAME_MAX = 256,
 	MSG_TICKET_BYTES = 80,    /* struct tls_ticket_key */
 	MSG_TICKETS_MAX = 3,
@@ -111,7 +111,10 @@ enum {
 #define MSG_UP_TABLE(X)                                                                                     \
 	X(READY, ready, MSG_WORKER | MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation),                  \
 	  sizeof(struct msg_generation), 0)                                                                 \
-	/* the bundle cannot be served; the errors, line by line, as text */                                \
+	/* what is to be said about a bundle that can be served, as text */                                 \
+	X(WARNINGS, warnings, MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation) + 1,                     \
+	  sizeof(struct msg_generation) + MSG_TEXT_MAX, 0)                                                  \
+	/* the bundle cannot be served; all that is wrong, as text */                                       \
 	X(FAILED, failed, MSG_WORKER | MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation) + 1,            \
 	  sizeof(struct msg_generation) + MSG_TEXT_MAX, 0)                                                  \
 	X(COUNTS, counts, MSG_WORKER, MSG_PARENT, sizeof(struct msg_counts), sizeof(struct msg_counts), 0)

@@ -28,37 +28,39 @@ bool born_begin(struct msg_channel *c, enum msg_role role, const struct msg_hand
 	return msg_open(c, CHILD_SOCKET, role, MSG_PARENT, handlers, ended) == 0;
 }
 
-void born_failed(struct msg_channel *c, uint64_t generation, struct str text)
+static void tell(struct msg_channel *c, enum msg_type type, uint64_t generation, const struct conf_report *r)
 {
 	struct msg_generation m = { generation };
-
-	if (!text.n)
-		text = STR("it cannot be loaded");
-	text.n = MIN(text.n, (size_t)MSG_TEXT_MAX);
-	msg_send2(c, MSG_FAILED, &m, sizeof m, text, -1);
-}
-
-struct config *born_load(struct msg_channel *c, uint64_t generation, int fd)
-{
-	struct conf_report r;
-	struct config *conf;
 	char *text = NULL;
 	size_t n = 0;
-	FILE *f;
+	FILE *f = open_memstream(&text, &n);
 
-	conf_report_init(&r);
-	conf = conf_from_bundle(fd, &r);
-	if (conf) {
+	BUG_ON(!f);
+	conf_report_print(r, CONF_WARNING, f);
+	BUG_ON(fclose(f) != 0);
+	msg_send2(c, type, &m, sizeof m, str_of(text, MIN(n, (size_t)MSG_TEXT_MAX)), -1);
+	free(text);
+}
+
+void born_failed(struct msg_channel *c, uint64_t generation, const struct conf_report *r)
+{
+	BUG_ON(!r->counts[CONF_ERROR]);
+	tell(c, MSG_FAILED, generation, r);
+}
+
+void born_warn(struct msg_channel *c, uint64_t generation, const struct conf_report *r)
+{
+	if (r->counts[CONF_WARNING])
+		tell(c, MSG_WARNINGS, generation, r);
+}
+
+struct config *born_load(struct msg_channel *c, uint64_t generation, int fd, struct conf_report *r)
+{
+	struct config *conf = conf_from_bundle(fd, r);
+
+	if (conf)
 		conf->generation = generation;
-	} else {
-		f = open_memstream(&text, &n);
-		if (f) {
-			conf_report_print(&r, CONF_ERROR, f);
-			fclose(f);
-		}
-		born_failed(c, generation, str_of(text, n));
-		free(text);
-	}
-	conf_report_fini(&r);
+	else
+		born_failed(c, generation, r);
 	return conf;
 }

@@ -4,14 +4,19 @@
  */
 #pragma once
 
-#include "conf/config.h"
+#include "conf/report.h"
 #include "core/msg.h"
 
 /* Loop, log, TLS, sandbox, control socket. False: nothing can be done here. */
 bool born_begin(struct msg_channel *c, enum msg_role role, const struct msg_handlers *handlers,
 		void (*ended)(struct msg_channel *c, const char *why)) MUST_USE;
 
-/* The bundle's configuration, one reference; or NULL, and the parent has been told why. */
-struct config *born_load(struct msg_channel *c, uint64_t generation, int fd) MUST_USE;
-/* Tells the parent: FAILED. */
-void born_failed(struct msg_channel *c, uint64_t generation, struct str text);
+/*
+ * The bundle's configuration, one reference; or NULL, and the parent has been told why. r is initialised, and
+ * gets what is to be said about it.
+ */
+struct config *born_load(struct msg_channel *c, uint64_t generation, int fd, struct conf_report *r) MUST_USE;
+/* Tells the parent all that is in r: FAILED. */
+void born_failed(struct msg_channel *c, uint64_t generation, const struct conf_report *r);
+/* The same of something that can be served, if there is any: WARNINGS. */
+void born_warn(struct msg_channel *c, uint64_t generation, const struct conf_report *r);

@@ -381,6 +381,19 @@ bool parent_on_ready(struct msg_channel *channel, struct msg_in *m)
 	return true;
 }
 
+bool parent_on_warnings(struct msg_channel *channel, struct msg_in *m)
+{
+	struct child *c = container_of(channel, struct child, channel);
+	const struct msg_generation *g = m->data;
+	char text[MSG_TEXT_MAX + 1];
+
+	if (!is_answer(c, g->generation))
+		return was_asked(c, g->generation);
+	snprintf(text, sizeof text, "%.*s", (int)(m->n - sizeof *g), (const char *)m->data + sizeof *g);
+	parent_tell_text(c->parent, LOG_LEVEL_WARN, text);
+	return true;
+}
+
 bool parent_on_failed(struct msg_channel *channel, struct msg_in *m)
 {
 	struct child *c = container_of(channel, struct child, channel);

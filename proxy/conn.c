@@ -141,6 +141,7 @@ static void shaken(struct stream *s, enum err e, const char *why)
 	} else {
 		f = tls_stream_facts(s);
 		c->facts.sni = f->sni;
+		c->facts.client_ca = f->client_ca;
 		c->facts.tls_version = (uint16_t)f->version;
 		open_protocol(c, str_eq(f->alpn, STR("h2")));
 	}

@@ -27,6 +27,11 @@ static enum err choose_vhost(const struct head *h, const struct decide_from *fro
 	/* RFC 9110 section 7.4: an https resource must not be given over an insecure connection */
 	if (!from->tls && str_eq_nocase(h->scheme, STR("https")))
 		return fail(d, ERR_MISDIRECTED);
+	/* RFC 9110 section 15.5.20: what this connection proved is not what this vhost wants to be proved */
+	if (!str_eq(d->vhost->client_ca, from->client_ca)) {
+		d->vhost = NULL; /* nothing of it is shown */
+		return fail(d, ERR_OTHER_CLIENT_CA);
+	}
 	return ERR_OK;
 }
 

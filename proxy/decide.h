@@ -15,6 +15,7 @@ struct decide_from {
 	const struct site_listener *listener; /* NULL: the site has it no more */
 	const struct site_vhost *vhost;       /* that of the SNI, else the listener's first */
 	struct str sni;
+	struct str client_ca; /* what the client's certificate was checked against; empty: nothing */
 	bool tls;
 };
 

@@ -270,47 +270,23 @@ static int help(void)
 	return EXIT_SUCCESS;
 }
 
-static void warn(void *arg, const char *line)
-{
-	conf_report_add_line(arg, CONF_WARNING, line);
-}
-
-static void add_lines(struct conf_report *r, char *text)
-{
-	char *next = text;
-
-	for (char *line = text; next; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = 0;
-		if (*line)
-			conf_report_add_line(r, CONF_ERROR, line);
-	}
-}
-
-/* What a worker would do with it: its upstreams as its user, the TLS contexts as whoever calls. */
+/* What a trial would do with it; its upstreams are asked as its user, the rest is done as whoever calls. */
 static int check(const char *path, bool strict)
 {
 	struct conf_report r;
-	struct config *conf;
-	char why[MSG_TEXT_MAX];
-	struct site *s;
+	struct config *conf = NULL;
 	bool good;
 	int fd;
 
 	conf_report_init(&r);
-	fd = conf_make_bundle(path, &r, &conf);
+	fd = conf_make_bundle(path, &r, NULL);
 	if (fd >= 0)
+		conf = conf_from_bundle_anyhow(fd, &r);
+	if (conf && !r.counts[CONF_ERROR])
 		probe_upstreams(conf, &r, stdout);
-	if (fd >= 0 && loop_open() == 0) {
+	if (conf && loop_open() == 0) {
 		tls_init();
-		s = site_new(conf, why, sizeof why);
-		if (s) {
-			site_warnings(s, warn, &r);
-			site_put(s);
-		} else {
-			add_lines(&r, why);
-		}
+		site_try(conf, &r);
 		tls_fini();
 		loop_close();
 	}

@@ -114,6 +114,7 @@ struct reload {
 	struct parent_conf next;
 	struct child *trial;
 	struct timer deadline;
+	bool is_refused; /* whatever the trial says: told already */
 	bool again; /* asked for meanwhile */
 };
 

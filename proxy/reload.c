@@ -1,8 +1,8 @@
 /*
  * From the configuration on disk to the one that is served; the first start goes the same way.
  *
- *	IDLE     read all files into a bundle             wrong: told
- *	TRIAL    a trial process loads it, and is ended   wrong: told
+ *	IDLE     read all files into a bundle             none there: told
+ *	TRIAL    a trial process loads it, and is ended   wrong: told, all of it
  *	         open its sockets and logs                wrong: told, closed again
  *	LOADING  every worker loads it                    wrong in one: ABORT to all
  *	IDLE     COMMIT to all; what is not named any more is closed
@@ -105,9 +105,9 @@ static void too_late(struct timer *t)
 
 /* ---- its steps ---- */
 
-static void say_user(struct parent *p, enum priv_found found, struct conf_report *r)
+static void say_user(struct parent *p, struct str user, struct str group, enum priv_found found,
+		     struct conf_report *r)
 {
-	const struct conf_global *g = &p->reload.next.conf->global;
 	const struct conf_pos nowhere = { 0 };
 
 	switch (found) {
@@ -126,20 +126,22 @@ static void say_user(struct parent *p, enum priv_found found, struct conf_report
 		break;
 	case PRIV_NO_USER:
 		conf_report_add(r, CONF_ERROR, nowhere, NULL, "there is no user \"%.*s\"",
-				STR_ARG(g->username.n ? g->username : STR("nobody")));
+				STR_ARG(user.n ? user : STR("nobody")));
 		break;
 	case PRIV_NO_GROUP:
 		conf_report_add(r, CONF_ERROR, nowhere, NULL, "there is no group \"%.*s\"",
-				STR_ARG(g->groupname));
+				STR_ARG(group));
 		break;
 	}
 }
 
+/* False: there is nothing that could be tried. */
 static bool read_configuration(struct parent *p, struct conf_report *r)
 {
 	const struct parent_options *o = p->options;
 	struct parent_conf *next = &p->reload.next;
-	const struct conf_global *g;
+	struct str user = STR_NONE, group = STR_NONE;
+	enum priv_found found;
 
 	*next = (struct parent_conf){ 0 };
 	next->bundle = o->path ? conf_make_bundle(o->path, r, &next->conf) :
@@ -147,15 +149,22 @@ static bool read_configuration(struct parent *p, struct conf_report *r)
 	if (next->bundle < 0)
 		return false;
 	next->generation = ++p->generations;
-	g = &next->conf->global;
-	say_user(p, priv_find(&next->user, g->username, g->groupname, o->as_caller), r);
-	return r->counts[CONF_ERROR] == 0;
+	if (next->conf) {
+		user = next->conf->global.username;
+		group = next->conf->global.groupname;
+	}
+	found = priv_find(&next->user, user, group, o->as_caller);
+	if (next->conf)
+		say_user(p, user, group, found, r);
+	return true;
 }
 
+/* Also of a configuration that has errors: the trial finds all of them, so that they are told together. */
 void reload_start(struct parent *p)
 {
 	struct reload *l = &p->reload;
 	struct conf_report r;
+	bool is_there;
 
 	if (l->phase != RELOAD_IDLE) {
 		l->again = true;
@@ -168,18 +177,19 @@ void reload_start(struct parent *p)
 	l->phase = RELOAD_TRIAL;
 	timer_init(&l->deadline, too_late);
 	timer_set(&l->deadline, DEADLINE_MS);
-	if (!read_configuration(p, &r)) {
-		parent_tell(p, &r);
-		refuse(p);
-	} else {
-		parent_tell(p, &r);
-		l->trial = child_spawn(p, MSG_TRIAL, 0, &l->next);
-		if (l->trial)
-			child_load(l->trial, &l->next);
-		else
-			reload_failed(p, "there is no process to try the configuration\n");
-	}
+	is_there = read_configuration(p, &r);
+	l->is_refused = r.counts[CONF_ERROR] > 0;
+	parent_tell(p, &r);
 	conf_report_fini(&r);
+	if (!is_there) {
+		refuse(p);
+		return;
+	}
+	l->trial = child_spawn(p, MSG_TRIAL, 0, &l->next);
+	if (l->trial)
+		child_load(l->trial, &l->next);
+	else
+		reload_failed(p, "there is no process to try the configuration\n");
 }
 
 static bool takes_part(const struct child *c)
@@ -228,7 +238,9 @@ void reload_trial_ready(struct parent *p)
 	l->trial->expected = true;
 	child_kill(l->trial);
 	l->trial = NULL;
-	if (!listen_open(p, &l->next, &r) || !logs_open(p, l->next.conf, &r)) {
+	if (l->is_refused || !l->next.conf) {
+		refuse(p);
+	} else if (!listen_open(p, &l->next, &r) || !logs_open(p, l->next.conf, &r)) {
 		parent_tell(p, &r);
 		refuse(p);
 	} else {

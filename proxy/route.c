@@ -16,6 +16,7 @@ struct route {
 	struct mount_ref ref;  /* the vhost before the request is read is that of the SNI */
 	struct alog *log;      /* counted; only of a tunnel */
 	struct decision decision;
+	struct str client_ca;  /* of the connection */
 	struct str peer;       /* whoever has connected, as text */
 	struct str client;     /* the same, or whom a trusted proxy speaks for */
 	bool is_trusted;       /* the peer is such a proxy */
@@ -54,6 +55,7 @@ void route_begin(struct exchange *x, struct site *s, const struct site_conn *con
 	x->facts.tls = conn->tls;
 	x->facts.tls_version = conn->tls_version;
 	x->facts.sni = arena_dup(&x->arena, conn->sni);
+	r->client_ca = arena_dup(&x->arena, conn->client_ca);
 	r->to_https = conn->to_https;
 	if (r->ref.vhost)
 		use_limits(x, &r->ref.vhost->conf->limits, &r->ref.vhost->conf->timeouts);
@@ -230,7 +232,11 @@ static struct decide_from from(const struct exchange *x)
 	const struct route *r = x->route;
 
 	return (struct decide_from){
-		.listener = r->listener, .vhost = r->ref.vhost, .sni = x->facts.sni, .tls = x->facts.tls
+		.listener = r->listener,
+		.vhost = r->ref.vhost,
+		.sni = x->facts.sni,
+		.client_ca = r->client_ca,
+		.tls = x->facts.tls,
 	};
 }
 

@@ -3,6 +3,7 @@
 #include "core/target.h"
 #include "proxy/alog.h"
 #include "proxy/auth.h"
+#include "proxy/context.h"
 #include "proxy/raw.h"
 #include "proxy/tables.h"
 #include "tls/tls.h"
@@ -28,8 +29,7 @@ struct site {
 	struct guard *first_guard;
 	struct auth_allowance allowance;
 	size_t next_vhost;          /* whose TLS context is to be built */
-	bool is_ready;
-	struct str wrong;           /* why it cannot run: lines */
+	bool is_ready, is_wrong;
 	int64_t date_s;             /* what `date` says */
 	char date[32];
 };
@@ -106,52 +106,11 @@ struct site *site_open(struct config *c)
 	return s;
 }
 
-/* "file:line:col: what" */
-static struct str place(struct arena *a, const struct conf_pos *pos, struct str what)
-{
-	if (!pos->file)
-		return what;
-	return arena_printf(a, "%s:%u:%u: %.*s", pos->file, pos->line, pos->column, STR_ARG(what));
-}
-
-/* The lines before are copied each time: nobody reads very many. */
-static void complain(struct site *s, const struct conf_pos *pos, struct str what)
-{
-	struct str line = place(&s->arena, pos, what);
-
-	if (s->wrong.n < 64 * 1024)
-		s->wrong = arena_printf(&s->arena, "%.*s%s%.*s", STR_ARG(s->wrong), s->wrong.n ? "\n" : "",
-					STR_ARG(line));
-}
-
 static struct str file_bytes(const struct site *s, struct str path)
 {
 	const struct conf_file *f = path.n ? map_find(&s->files, map_hash(path), path, NULL) : NULL;
 
 	return f ? f->bytes : STR_NONE;
-}
-
-static void build_context(struct site *s, struct site_vhost *v)
-{
-	const struct conf_vhost *c = v->conf;
-	const struct tls_files files = {
-		.cert_name = c->cert_path, .cert = file_bytes(s, c->cert_path),
-		.key_name = c->key_path, .key = file_bytes(s, c->key_path),
-		.ca_name = c->ca_path, .ca = file_bytes(s, c->ca_path),
-	};
-	const struct tls_policy policy = {
-		.ciphers = c->ciphers,
-		.tls13_ciphers = c->tls13_ciphers,
-		.curves = c->curves,
-		.alpn = c->alpn,
-		.options_set = c->ssl_options_set,
-		.options_clear = c->ssl_options_clear,
-	};
-	char why[512] = "";
-
-	v->tls = tls_context_new(&files, &policy, why, sizeof why);
-	if (!v->tls)
-		complain(s, &c->cert_pos, arena_printf(&s->arena, "vhost %.*s: %s", STR_ARG(c->name), why));
 }
 
 static bool address_of(const struct conf_target *t, struct addr *out)
@@ -177,7 +136,7 @@ static void build_listener(struct site_listener *l)
 		l->onward = raw_target_get(onward->name, &address);
 }
 
-static void build_targets(struct site *s)
+static void build_targets(struct site *s, struct conf_report *r)
 {
 	const struct conf_global *g = &s->conf->global;
 	const struct up_limits limits = {
@@ -189,13 +148,14 @@ static void build_targets(struct site *s)
 	for (size_t i = 0; i < s->conf->ntargets; i++) {
 		const struct conf_target *t = s->conf->targets[i];
 		struct addr address;
+		bool ok = address_of(t, &address);
 
-		if (address_of(t, &address))
+		if (ok)
 			s->targets[i] = up_target_get(t->name, &address, &limits);
 		else
-			complain(s, &t->pos,
-				 arena_printf(&s->arena, "%.*s is no address that can be connected to",
-					      STR_ARG(t->name)));
+			conf_report_add(r, CONF_ERROR, t->pos, NULL,
+					"%.*s is no address that can be connected to", STR_ARG(t->name));
+		s->is_wrong |= !ok;
 	}
 }
 
@@ -223,6 +183,7 @@ static void bind_mounts(struct site *s)
 struct complaint {
 	struct site *s;
 	struct str path;
+	struct conf_report *report;
 };
 
 static void complain_of_line(void *arg, unsigned line, struct str what)
@@ -230,13 +191,14 @@ static void complain_of_line(void *arg, unsigned line, struct str what)
 	struct complaint *c = arg;
 	struct conf_pos pos = { arena_dup_c(&c->s->arena, c->path), line, 1 };
 
-	complain(c->s, &pos, what);
+	conf_report_add(c->report, CONF_ERROR, pos, NULL, "%.*s", STR_ARG(what));
+	c->s->is_wrong = true;
 }
 
 /* Users whom the site in use has already let in need not be asked again. */
-static struct auth *auth_of(struct site *s, struct str path)
+static struct auth *auth_of(struct site *s, struct str path, struct conf_report *r)
 {
-	struct complaint c = { s, path };
+	struct complaint c = { s, path, r };
 	struct str bytes = file_bytes(s, path);
 	struct guard *old = current ? map_find(&current->guards, map_hash(path), path, NULL) : NULL;
 
@@ -245,21 +207,21 @@ static struct auth *auth_of(struct site *s, struct str path)
 	return auth_new(path, bytes, complain_of_line, &c);
 }
 
-static struct auth *guard_mount(struct site *s, struct str path)
+static struct auth *guard_mount(struct site *s, struct str path, struct conf_report *r)
 {
 	struct guard *g = map_find(&s->guards, map_hash(path), path, NULL);
 
 	if (g)
 		return g->auth;
 	g = arena_new(&s->arena, struct guard);
-	g->auth = auth_of(s, path);
+	g->auth = auth_of(s, path, r);
 	g->next = s->first_guard;
 	s->first_guard = g;
 	map_add(&s->guards, map_hash(path), path, g);
 	return g->auth;
 }
 
-static void build_guards(struct site *s)
+static void build_guards(struct site *s, struct conf_report *r)
 {
 	map_init(&s->guards, &s->arena, s->conf->nfiles);
 	for (size_t i = 0; i < s->tables.nvhosts; i++) {
@@ -267,7 +229,7 @@ static void build_guards(struct site *s)
 
 		for (size_t k = 0; k < v->nmounts; k++)
 			if (v->mounts[k].conf->auth_path.n)
-				v->mounts[k].auth = guard_mount(s, v->mounts[k].conf->auth_path);
+				v->mounts[k].auth = guard_mount(s, v->mounts[k].conf->auth_path, r);
 	}
 }
 
@@ -282,11 +244,11 @@ static void bind_pages(struct site *s)
 	}
 }
 
-static void finish(struct site *s)
+static void finish(struct site *s, struct conf_report *r)
 {
-	build_guards(s);
-	build_targets(s);
-	if (s->wrong.n)
+	build_guards(s, r);
+	build_targets(s, r);
+	if (s->is_wrong)
 		return;
 	bind_mounts(s);
 	bind_pages(s);
@@ -295,7 +257,7 @@ static void finish(struct site *s)
 	s->is_ready = true;
 }
 
-int site_build(struct site *s, uint64_t max_us, char *err, size_t err_cap)
+int site_build(struct site *s, uint64_t max_us, struct conf_report *r)
 {
 	uint64_t begin_us = loop_clock_us();
 
@@ -304,22 +266,22 @@ int site_build(struct site *s, uint64_t max_us, char *err, size_t err_cap)
 		struct site_vhost *v = &s->tables.vhosts[s->next_vhost++];
 
 		if (v->conf->tls)
-			build_context(s, v);
+			v->tls = context_new(v->conf, &s->files, r);
+		s->is_wrong |= v->conf->tls && !v->tls;
+		if (v->tls)
+			v->client_ca = tls_context_client_ca(v->tls);
 		if (max_us && loop_clock_us() - begin_us >= max_us)
 			return 0;
 	}
-	finish(s);
-	if (s->is_ready)
-		return 1;
-	snprintf(err, err_cap, "%.*s", STR_ARG(s->wrong));
-	return -1;
+	finish(s, r);
+	return s->is_ready ? 1 : -1;
 }
 
-struct site *site_new(struct config *c, char *err, size_t err_cap)
+struct site *site_new(struct config *c, struct conf_report *r)
 {
 	struct site *s = site_open(c);
 
-	if (site_build(s, 0, err, err_cap) > 0)
+	if (site_build(s, 0, r) > 0)
 		return s;
 	site_put(s);
 	return NULL;
@@ -351,22 +313,52 @@ void site_put(struct site *s)
 	free(s);
 }
 
-void site_warnings(const struct site *s, void (*say)(void *arg, const char *line), void *arg)
+static void warn(const struct site *s, struct conf_report *r)
 {
-	struct arena a;
-
-	arena_init(&a);
 	for (size_t i = 0; i < s->tables.nvhosts; i++) {
 		const struct site_vhost *v = &s->tables.vhosts[i];
-		char why[512];
-		struct str line;
 
-		if (!v->tls || !tls_context_warn(v->tls, why, sizeof why))
+		if (v->tls)
+			context_warn(v->tls, v->conf, &s->files, r);
+	}
+}
+
+/* There can be no site, but each certificate can be looked at. */
+static void look_over(const struct config *c, struct conf_report *r)
+{
+	struct arena a;
+	struct map files;
+
+	arena_init(&a);
+	map_init(&files, &a, c->nfiles);
+	for (size_t i = 0; i < c->nfiles; i++)
+		map_add(&files, map_hash(c->files[i]->path), c->files[i]->path, c->files[i]);
+	for (size_t i = 0; i < c->nvhosts; i++) {
+		struct tls_context *t;
+
+		if (!c->vhosts[i]->tls || !context_is_whole(c->vhosts[i], &files))
 			continue;
-		line = arena_printf(&a, "vhost %.*s: %s", STR_ARG(v->conf->name), why);
-		say(arg, place(&a, &v->conf->cert_pos, line).p);
+		t = context_new(c->vhosts[i], &files, r);
+		if (!t)
+			continue;
+		context_warn(t, c->vhosts[i], &files, r);
+		tls_context_put(t);
 	}
 	arena_fini(&a);
+}
+
+void site_try(struct config *c, struct conf_report *r)
+{
+	struct site *s;
+
+	if (r->counts[CONF_ERROR]) {
+		look_over(c, r);
+		conf_put(c);
+	} else if ((s = site_new(c, r))) {
+		warn(s, r);
+		site_put(s);
+	}
+	conf_report_sort(r);
 }
 
 /* ---- for accept and route ---- */

@@ -11,13 +11,13 @@
  *
  *	s = site_open(config)                        takes over the caller's reference
  *	site_set_log(s, i, fd) for each conf.logs    before the commit, or whenever logs are reopened
- *	site_build(s, 3000, err, cap) once a turn until it returns 1 (READY) or -1 (report err, site_put)
+ *	site_build(s, 3000, report) once a turn until it returns 1 (READY) or -1 (tell the report, site_put)
  *	COMMIT: site_swap(s)                         ABORT: site_put(s)
  *	then accept asks site_listener(site_current(), name) for each of its listening sockets
  */
 #pragma once
 
-#include "conf/config.h"
+#include "conf/report.h"
 #include <sys/socket.h>
 
 struct site;
@@ -32,12 +32,11 @@ struct tls_listener;
 struct site *site_open(struct config *c) MUST_USE;
 /*
  * Goes on building for about max_us (0: until done). Returns 1: ready, 0: call again next turn, -1: it
- * cannot be run; then only site_put is left, and err has a line "file:line:col: what, and what to do" for
- * everything that is wrong, as far as they fit.
+ * cannot be run; then only site_put is left, and r, the same in all calls, has all that is wrong.
  */
-int site_build(struct site *s, uint64_t max_us, char *err, size_t err_cap) MUST_USE;
-/* Both at once: for the trial and a first start. Takes over c, also on failure (NULL). */
-struct site *site_new(struct config *c, char *err, size_t err_cap) MUST_USE;
+int site_build(struct site *s, uint64_t max_us, struct conf_report *r) MUST_USE;
+/* Both at once. Takes over c, also on failure (NULL). */
+struct site *site_new(struct config *c, struct conf_report *r) MUST_USE;
 
 struct site *site_get(struct site *s);
 /* The last one frees it: contexts, targets, logs and the configuration are given back. */
@@ -50,8 +49,11 @@ void site_swap(struct site *s);
 
 /* Borrowed as long as s. */
 struct config *site_config(const struct site *s);
-/* Tells what is wrong by today's clock (expired certificates ...), line by line: for trial and check. */
-void site_warnings(const struct site *s, void (*say)(void *arg, const char *line), void *arg);
+/*
+ * For the trial and for `check`: adds to r all that is wrong with c, down to its TLS contexts, and what will
+ * not please (expired certificates ...). Takes over c, which may have errors: then r has some already.
+ */
+void site_try(struct config *c, struct conf_report *r);
 
 /*
  * The descriptor of config.logs[index], now owned here; -1: lines are dropped. A log of the same path in the
@@ -73,6 +75,7 @@ struct site_conn {
 	bool tls;
 	uint16_t tls_version;
 	struct str sni;               /* lower case; empty: none was sent */
+	struct str client_ca;         /* tls_facts.client_ca */
 	bool to_https;                /* plain HTTP on a TLS port: requests are redirected */
 };
 void site_conn_init(struct site_conn *conn, struct str listener, const struct sockaddr *peer,

@@ -31,6 +31,7 @@ struct site_vhost {
 	struct map exact;          /* those of one path, as they are */
 	size_t longest_mountpoint, longest_exact;
 	struct tls_context *tls;
+	struct str client_ca;     /* what clients' certificates are checked against; empty: nothing */
 	struct alog *log;         /* NULL: none */
 	struct str *pages;        /* what conf->pages are */
 };

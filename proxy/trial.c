@@ -1,32 +1,26 @@
 #include "proxy/trial.h"
-#include "core/log.h"
+#include "conf/bundle.h"
 #include "proxy/born.h"
 #include "proxy/site.h"
 #include "tls/tls.h"
 
-static void warn(void *arg, const char *line)
-{
-	(void)arg;
-	log_warn("%s", line);
-}
-
 bool trial_on_load(struct msg_channel *c, struct msg_in *m)
 {
 	const struct msg_generation *g = m->data;
-	struct config *conf = born_load(c, g->generation, m->fd);
-	char why[MSG_TEXT_MAX];
-	struct site *s;
+	struct conf_report r;
+	struct config *conf;
 
-	if (!conf)
-		return true;
-	s = site_new(conf, why, sizeof why);
-	if (s) {
-		site_warnings(s, warn, NULL);
-		site_put(s);
-		msg_send(c, MSG_READY, g, sizeof *g, -1);
+	conf_report_init(&r);
+	conf = conf_from_bundle_anyhow(m->fd, &r);
+	if (conf)
+		site_try(conf, &r);
+	if (r.counts[CONF_ERROR]) {
+		born_failed(c, g->generation, &r);
 	} else {
-		born_failed(c, g->generation, str_from_c(why));
+		born_warn(c, g->generation, &r);
+		msg_send(c, MSG_READY, g, sizeof *g, -1);
 	}
+	conf_report_fini(&r);
 	return true;
 }
 

@@ -24,6 +24,7 @@ struct worker {
 
 	/* a configuration that is loaded, or being built, and not yet served */
 	struct site *next;
+	struct conf_report next_report;
 	uint64_t next_generation;
 	struct work build;
 
@@ -44,8 +45,10 @@ static void forget_next(struct worker *w)
 {
 	work_cancel(&w->build);
 	accept_abort(&w->accept, w->next_generation);
-	if (w->next)
+	if (w->next) {
 		site_put(w->next);
+		conf_report_fini(&w->next_report);
+	}
 	w->next = NULL;
 	w->next_generation = 0;
 }
@@ -54,9 +57,8 @@ static void build(struct work *work)
 {
 	struct worker *w = container_of(work, struct worker, build);
 	struct msg_generation m = { w->next_generation };
-	char why[MSG_TEXT_MAX];
 
-	switch (site_build(w->next, BUILD_US, why, sizeof why)) {
+	switch (site_build(w->next, BUILD_US, &w->next_report)) {
 	case 0:
 		loop_post_next(&w->build);
 		break;
@@ -64,7 +66,7 @@ static void build(struct work *work)
 		msg_send(&w->parent, MSG_READY, &m, sizeof m, -1);
 		break;
 	default:
-		born_failed(&w->parent, w->next_generation, str_from_c(why));
+		born_failed(&w->parent, w->next_generation, &w->next_report);
 		forget_next(w);
 	}
 }
@@ -79,11 +81,14 @@ bool worker_on_load(struct msg_channel *c, struct msg_in *m)
 		return w->leaving;
 	if (w->next)
 		forget_next(w);
-	conf = born_load(c, g->generation, m->fd);
+	conf_report_init(&w->next_report);
+	conf = born_load(c, g->generation, m->fd, &w->next_report);
 	if (conf) {
 		w->next = site_open(conf);
 		w->next_generation = g->generation;
 		loop_post_next(&w->build);
+	} else {
+		conf_report_fini(&w->next_report);
 	}
 	return true;
 }
@@ -98,6 +103,7 @@ bool worker_on_commit(struct msg_channel *c, struct msg_in *m)
 		return w->leaving;
 	w->next = NULL;
 	w->next_generation = 0;
+	conf_report_fini(&w->next_report);
 	slab_set_budget(site_config(s)->global.limits.memory_bytes);
 	accept_commit(&w->accept, g->generation, s);
 	return true;

@@ -267,6 +267,7 @@ void tls_conn_free(struct tls_conn *c)
 	if (c->listener)
 		tls_listener_put(c->listener);
 	free(c->sni);
+	free(c->client_ca);
 	free(c->why);
 	free(c->held);
 	free(c);

@@ -41,6 +41,11 @@ void tls_explain_failure(struct tls_conn *c)
 	else if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_VERSION_TOO_LOW)
 		tls_conn_explain(c, "unsupported protocol (client offers at most %s)",
 				 version_name(c->offered));
+	else if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		tls_conn_explain(c, "the client's certificate is not accepted: %s",
+				 X509_verify_cert_error_string(SSL_get_verify_result(c->ssl)));
+	else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
+		tls_conn_explain(c, "the client has sent no certificate (client-cert-required)");
 	else if (reason == SSL_R_NO_APPLICATION_PROTOCOL)
 		tls_conn_explain(c, "none of the protocols that the client offers (ALPN)");
 	else
@@ -105,6 +110,19 @@ static void on_message(int is_sent, int version, int type, const void *p, size_t
 		c->messages++;
 }
 
+/* What this client has proved, in this handshake or in the one that its ticket is of. */
+static void note_client(struct tls_conn *c)
+{
+	/* the context lives: the listener holds it until the handshake ends */
+	struct str ca = tls_context_client_ca(SSL_CTX_get_app_data(SSL_get_SSL_CTX(c->ssl)));
+
+	if (!ca.n || !SSL_get0_peer_certificate(c->ssl) || SSL_get_verify_result(c->ssl) != X509_V_OK)
+		return;
+	c->client_ca = base_alloc(ca.n);
+	memcpy(c->client_ca, ca.p, ca.n);
+	c->facts.client_ca = str_of(c->client_ca, ca.n);
+}
+
 static void establish(struct tls_conn *c)
 {
 	const unsigned char *alpn;
@@ -115,6 +133,7 @@ static void establish(struct tls_conn *c)
 	c->facts.version = SSL_version(c->ssl);
 	c->facts.resumed = SSL_session_reused(c->ssl);
 	c->facts.cipher = SSL_get_cipher_name(c->ssl);
+	note_client(c);
 	SSL_set_msg_callback(c->ssl, on_message);
 	SSL_set_msg_callback_arg(c->ssl, c);
 	/*

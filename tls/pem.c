@@ -29,12 +29,20 @@ static bool holds(struct str s, struct str what)
 	return s.n && memmem(s.p, s.n, what.p, what.n) != NULL;
 }
 
-/* All certificates of one file, first to last, appended to `to`. */
-static bool read_certificates(STACK_OF(X509) * to, struct str name, struct str pem, char *err, size_t err_cap)
+#define NAME(f) STR_ARG((f)->name.text)
+
+/* An error about a whole file. */
+static void complain(struct conf_report *r, const struct tls_file *f, const char *what, const char *remedy)
 {
-	BIO *b = reader(pem);
+	conf_report_add(r, CONF_ERROR, f->name.pos, remedy, "\"%.*s\" %s", NAME(f), what);
+}
+
+bool tls_certificates_read(STACK_OF(X509) * to, const struct tls_file *f, struct conf_report *r)
+{
+	BIO *b = reader(f->pem);
 	int n = 0;
 	X509 *x;
+	bool at_end;
 
 	ERR_clear_error();
 	while ((x = PEM_read_bio_X509_AUX(b, NULL, NULL, NULL))) {
@@ -42,23 +50,21 @@ static bool read_certificates(STACK_OF(X509) * to, struct str name, struct str p
 		n++;
 	}
 	BIO_free(b);
-	if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE && n) {
+	at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	if (at_end && n) {
 		ERR_clear_error();
 		return true;
 	}
-	if (pem.n == 0)
-		snprintf(err, err_cap, "%.*s: the file is empty", STR_ARG(name));
-	else if (n == 0 && !holds(pem, STR("BEGIN CERTIFICATE")) && holds(pem, STR("PRIVATE KEY-----")))
-		snprintf(err, err_cap,
-			 "%.*s: holds a private key but no certificate; are the two files swapped?",
-			 STR_ARG(name));
-	else if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
-		snprintf(err, err_cap,
-			 "%.*s: no certificate in it; it has to be PEM text (-----BEGIN CERTIFICATE-----)",
-			 STR_ARG(name));
+	if (f->pem.n == 0)
+		complain(r, f, "is empty", NULL);
+	else if (n == 0 && !holds(f->pem, STR("BEGIN CERTIFICATE")) && holds(f->pem, STR("PRIVATE KEY-----")))
+		complain(r, f, "holds a private key, but no certificate", "are the two files swapped?");
+	else if (at_end)
+		complain(r, f, "holds no certificate", "it has to be PEM text: -----BEGIN CERTIFICATE-----");
 	else
-		snprintf(err, err_cap, "%.*s: certificate %d in it cannot be read (%s); copy the file again",
-			 STR_ARG(name), n + 1, why_openssl());
+		conf_report_add(r, CONF_ERROR, f->name.pos, "copy the file again",
+				"certificate %d in \"%.*s\" cannot be read: %s", n + 1, NAME(f),
+				why_openssl());
 	ERR_clear_error();
 	return false;
 }
@@ -71,9 +77,9 @@ static int no_passphrase(char *buf, int size, int writing, void *asked)
 	return -1;
 }
 
-static EVP_PKEY *read_key(const struct tls_files *f, char *err, size_t err_cap)
+static EVP_PKEY *read_key(const struct tls_file *f, struct conf_report *r)
 {
-	BIO *b = reader(f->key);
+	BIO *b = reader(f->pem);
 	bool asked = false;
 	EVP_PKEY *key;
 
@@ -84,21 +90,19 @@ static EVP_PKEY *read_key(const struct tls_files *f, char *err, size_t err_cap)
 		ERR_clear_error();
 		return key;
 	}
-	if (f->key.n == 0)
-		snprintf(err, err_cap, "%.*s: the file is empty", STR_ARG(f->key_name));
+	if (f->pem.n == 0)
+		complain(r, f, "is empty", NULL);
 	else if (asked)
-		snprintf(err, err_cap,
-			 "%.*s: the key is encrypted, and there is nobody to ask for the passphrase; "
-			 "decrypt it: openssl pkey -in OLD -out NEW",
-			 STR_ARG(f->key_name));
-	else if (!holds(f->key, STR("PRIVATE KEY-----")))
-		snprintf(err, err_cap,
-			 "%.*s: no private key in it; it has to be PEM text (-----BEGIN PRIVATE KEY-----)%s",
-			 STR_ARG(f->key_name),
-			 holds(f->key, STR("BEGIN CERTIFICATE")) ? "; are the two files swapped?" : "");
+		complain(r, f, "is encrypted, and there is nobody to ask for the passphrase",
+			 "decrypt it: openssl pkey -in OLD -out NEW");
+	else if (!holds(f->pem, STR("PRIVATE KEY-----")))
+		complain(r, f, "holds no private key",
+			 holds(f->pem, STR("BEGIN CERTIFICATE"))
+				 ? "are the two files swapped?"
+				 : "it has to be PEM text: -----BEGIN PRIVATE KEY-----");
 	else
-		snprintf(err, err_cap, "%.*s: the private key cannot be read (%s); copy the file again",
-			 STR_ARG(f->key_name), why_openssl());
+		conf_report_add(r, CONF_ERROR, f->name.pos, "copy the file again",
+				"the private key in \"%.*s\" cannot be read: %s", NAME(f), why_openssl());
 	ERR_clear_error();
 	return NULL;
 }
@@ -127,59 +131,54 @@ static void complete_chain(struct tls_pair *pair, STACK_OF(X509) * pool)
 	ERR_clear_error();
 }
 
-static bool check_pair(const struct tls_pair *pair, const struct tls_files *f, char *err, size_t err_cap)
+static bool check_match(const struct tls_pair *pair, const struct tls_pair_files *f, struct conf_report *r)
 {
-	int bits = EVP_PKEY_get_security_bits(pair->key);
+	int at = 0;
 
-	if (X509_check_private_key(pair->leaf, pair->key) != 1) {
-		int at = 0;
-
-		while (at < sk_X509_num(pair->chain) &&
-		       X509_check_private_key(sk_X509_value(pair->chain, at), pair->key) != 1)
-			at++;
-		ERR_clear_error();
-		if (at < sk_X509_num(pair->chain))
-			snprintf(err, err_cap,
-				 "%.*s: the key in %.*s belongs to certificate %d in here; "
-				 "put that one first",
-				 STR_ARG(f->cert_name), STR_ARG(f->key_name), at + 2);
-		else
-			snprintf(err, err_cap,
-				 "%.*s: the key in %.*s does not belong to this certificate; "
-				 "name the files that were made together",
-				 STR_ARG(f->cert_name), STR_ARG(f->key_name));
-		return false;
-	}
-	if (bits < KEY_STRENGTH_MIN_BITS) {
-		snprintf(err, err_cap,
-			 "%.*s: a %s key of %d bits is too weak for any browser; "
-			 "use P-256, or RSA of 2048 bits or more, and get a new certificate for it",
-			 STR_ARG(f->key_name), EVP_PKEY_get0_type_name(pair->key),
-			 EVP_PKEY_get_bits(pair->key));
-		return false;
-	}
-	return true;
+	if (X509_check_private_key(pair->leaf, pair->key) == 1)
+		return true;
+	while (at < sk_X509_num(pair->chain) &&
+	       X509_check_private_key(sk_X509_value(pair->chain, at), pair->key) != 1)
+		at++;
+	ERR_clear_error();
+	if (at < sk_X509_num(pair->chain))
+		conf_report_add(r, CONF_ERROR, f->cert.name.pos, "put that one first",
+				"the key in \"%.*s\" belongs to certificate %d in \"%.*s\"", NAME(&f->key),
+				at + 2, NAME(&f->cert));
+	else
+		conf_report_add(r, CONF_ERROR, f->key.name.pos, "name the two files that were made together",
+				"the key in \"%.*s\" does not belong to the certificate in \"%.*s\"",
+				NAME(&f->key), NAME(&f->cert));
+	return false;
 }
 
-bool tls_pair_read(struct tls_pair *pair, const struct tls_files *f, char *err, size_t err_cap)
+static bool check_strength(const struct tls_pair *pair, const struct tls_pair_files *f, struct conf_report *r)
 {
-	STACK_OF(X509) *pool = sk_X509_new_null();
+	if (EVP_PKEY_get_security_bits(pair->key) >= KEY_STRENGTH_MIN_BITS)
+		return true;
+	conf_report_add(r, CONF_ERROR, f->key.name.pos,
+			"use P-256, or RSA of 2048 bits or more, and get a new certificate for it",
+			"the key in \"%.*s\" is too weak for any browser: %s of %d bits", NAME(&f->key),
+			EVP_PKEY_get0_type_name(pair->key), EVP_PKEY_get_bits(pair->key));
+	return false;
+}
+
+bool tls_pair_read(struct tls_pair *pair, const struct tls_pair_files *f, STACK_OF(X509) * pool,
+		   struct conf_report *r)
+{
 	bool ok;
 
 	*pair = (struct tls_pair){ .chain = sk_X509_new_null() };
-	BUG_ON(!pool || !pair->chain);
-	ok = read_certificates(pair->chain, f->cert_name, f->cert, err, err_cap) &&
-	     (f->ca.n == 0 || read_certificates(pool, f->ca_name, f->ca, err, err_cap));
-	if (ok) {
+	BUG_ON(!pair->chain);
+	ok = tls_certificates_read(pair->chain, &f->cert, r);
+	if (ok)
 		pair->leaf = sk_X509_shift(pair->chain);
-		pair->key = read_key(f, err, err_cap);
-		ok = pair->key && check_pair(pair, f, err, err_cap);
-	}
+	pair->key = read_key(&f->key, r);
+	ok = ok && pair->key && check_match(pair, f, r) && check_strength(pair, f, r);
 	if (ok)
 		complete_chain(pair, pool);
 	else
 		tls_pair_fini(pair);
-	sk_X509_pop_free(pool, X509_free);
 	return ok;
 }
 

@@ -59,6 +59,13 @@ struct tls_worker {
 };
 extern struct tls_worker *tls_w;
 
+/* A certificate with what stands between it and a root, and its key. */
+struct tls_pair {
+	X509 *leaf;
+	STACK_OF(X509) *chain;
+	EVP_PKEY *key;
+};
+
 struct tls_context {
 	struct list node; /* in tls_w->contexts */
 	unsigned refs;
@@ -69,21 +76,31 @@ struct tls_context {
 	int min_version, max_version;
 	unsigned char *alpn; /* as in the extension: a length byte before each name */
 	unsigned alpn_n;
-	char *cert_name;
+	struct tls_pair *pairs; /* as in the files, without their keys */
+	size_t npairs;
+	bool asks_client;       /* for a certificate */
+	uint8_t client_ca[32];  /* then: a hash of what it is checked against */
+	uint8_t sessions[32];   /* tickets are good among contexts in which this is equal */
 };
 
 /* Makes ssl behave as c says, in every respect. From the client-hello callback only. */
 void tls_context_apply(SSL *ssl, const struct tls_context *c);
 
-/* ---- pem.c: certificate and key from bytes ---- */
+/* ---- policy.c: what a context does, from the texts of a configuration ---- */
 
-struct tls_pair {
-	X509 *leaf;
-	STACK_OF(X509) *chain;
-	EVP_PKEY *key;
-};
-/* False with one line in err; the pair is empty then. Free with tls_pair_fini. */
-bool tls_pair_read(struct tls_pair *pair, const struct tls_files *f, char *err, size_t err_cap) MUST_USE;
+/* False when something was wrong; goes on to the end all the same. */
+bool tls_policy_apply(struct tls_context *c, const struct tls_policy *p, struct conf_report *r) MUST_USE;
+
+/* ---- pem.c: certificates and keys from bytes ---- */
+
+/* All certificates of a file, first to last, appended to `to`. False: there is none, or one is broken. */
+bool tls_certificates_read(STACK_OF(X509) *to, const struct tls_file *f, struct conf_report *r) MUST_USE;
+/*
+ * False: the pair is empty, r says why. pool (may be NULL) has certificates that may complete the chain. Free
+ * with tls_pair_fini.
+ */
+bool tls_pair_read(struct tls_pair *pair, const struct tls_pair_files *f, STACK_OF(X509) *pool,
+		   struct conf_report *r) MUST_USE;
 void tls_pair_fini(struct tls_pair *pair);
 
 /* ---- sni.c ---- */
@@ -123,6 +140,7 @@ struct tls_conn {
 	struct buf in;    /* ciphertext that OpenSSL has not taken */
 	struct buf out;   /* ciphertext that the kernel has not taken */
 	char *sni;
+	char *client_ca;  /* 32 bytes */
 	char *why;
 	char *held;       /* a TLS 1.3 ticket, which goes out in front of the next bytes */
 	size_t held_n;

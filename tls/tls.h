@@ -2,13 +2,14 @@
  * tls.h - TLS under a stream: contexts, the choice among them by SNI, tickets, and the stream operations
  * that put OpenSSL on a socket.
  *
- * Knows OpenSSL; everybody else knows only streams. Called by proxy: accept puts TLS on a stream, a site
- * holds contexts and listeners, the worker hands over ticket keys. Certificates come as bytes, never as
- * paths: a worker cannot read files. State that all connections share (buffers, ticket keys, the contexts
- * that exist) is the worker's, between tls_init and tls_fini.
+ * Knows OpenSSL, and how to find fault with a certificate; everybody else knows only streams. Called by
+ * proxy: accept puts TLS on a stream, a site holds contexts and listeners, the worker hands over ticket keys.
+ * Certificates come as bytes, never as paths: a worker cannot read files. State that all connections share
+ * (buffers, ticket keys, the contexts that exist) is the worker's, between tls_init and tls_fini.
  */
 #pragma once
 
+#include "conf/report.h"
 #include "core/stream.h"
 
 struct tls_context;  /* one vhost's certificate and policy; counted */
@@ -21,43 +22,65 @@ void tls_fini(void);
 
 /* ---- contexts ---- */
 
-struct tls_files { /* PEM, as read from disk; names are for messages */
-	/* The certificate, then the intermediate ones, in any number. */
-	struct str cert_name, cert;
-	struct str key_name, key;
-	/* May be empty: certificates that complete the chain when `cert` does not reach up to a root. */
-	struct str ca_name, ca;
+struct tls_file {
+	struct conf_entry name; /* for messages */
+	struct str pem;         /* as read from disk */
 };
 
+struct tls_files {
+	/*
+	 * A certificate, then the intermediate ones in any number, with its key: one pair for each kind of
+	 * key (ECDSA, RSA ...) of which clients then choose. At least one.
+	 */
+	const struct tls_pair_files {
+		struct tls_file cert, key;
+	} *pairs;
+	size_t npairs;
+	/* Certificates that complete the chain when one of `cert` does not reach up to a root, or no name. */
+	struct tls_file ca;
+	/* Clients' certificates have to lead up to one of these. Without a name: clients need none. */
+	struct tls_file client_ca;
+};
+
+/* OpenSSL's numbers, for who does not know OpenSSL. */
+enum { TLS_VERSION_12 = 0x0303, TLS_VERSION_13 = 0x0304 };
+
 /*
- * Policy of a vhost; strings empty: the default. min/max_version are TLS1_2_VERSION or TLS1_3_VERSION, 0:
- * default (1.2 and 1.3); below 1.2 counts as 1.2.
+ * Policy of a vhost; texts empty: the default. min/max_version are TLS_VERSION_*, 0: default (1.2 and 1.3);
+ * below 1.2 counts as 1.2.
  */
 struct tls_policy {
-	struct str ciphers, tls13_ciphers, curves;
+	struct conf_entry ciphers, tls13_ciphers, curves;
 	int min_version, max_version;
 	uint64_t options_set, options_clear;
+	struct conf_pos set_pos, clear_pos;
 	struct str alpn; /* comma-separated, in order of preference; empty: "h2,http/1.1" */
 };
 
 /*
- * Builds a context. On failure returns NULL and writes one line into err (what, where, what to do). The
- * result is counted: put it.
+ * Builds a context. On failure returns NULL, and r holds all that is wrong. The result is counted: put it.
  *
- * A context is found again by the SHA-256 of all its inputs, names included: as long as one with equal
- * inputs is held anywhere (the configuration in use), it is returned instead of a new one. So a reload
- * builds only what changed.
+ * A context is found again by the SHA-256 of all its inputs: as long as one with equal inputs is held
+ * anywhere (the configuration in use), it is returned instead of a new one. So a reload builds only what
+ * changed.
  */
-struct tls_context *tls_context_new(const struct tls_files *f, const struct tls_policy *p, char *err,
-				    size_t err_cap) MUST_USE;
+struct tls_context *tls_context_new(const struct tls_files *f, const struct tls_policy *p,
+				    struct conf_report *r) MUST_USE;
 struct tls_context *tls_context_get(struct tls_context *c);
 void tls_context_put(struct tls_context *c);
 
 /*
- * What is usable but wrong by today's clock and reason: expired, not yet valid, a chain out of order. One
- * line into text (it always holds a string afterwards); false when there is nothing to say.
+ * Adds warnings of what can be used but will not please clients that ask for `name`: expired, not yet valid,
+ * for another name, not for servers, a chain out of order or incomplete. f is what c was made of.
  */
-bool tls_context_warn(const struct tls_context *c, char *text, size_t cap);
+void tls_context_warn(const struct tls_context *c, const struct tls_files *f, struct str name,
+		      struct conf_report *r);
+
+/*
+ * A fingerprint of client_ca.pem: equal where clients have to prove the same, empty where nothing. Borrowed
+ * as long as c.
+ */
+struct str tls_context_client_ca(const struct tls_context *c);
 
 /* ---- listeners ---- */
 
@@ -93,6 +116,7 @@ void tls_ticket_make(struct tls_ticket_key *k);
 struct tls_facts {
 	struct str sni;  /* lower case, without a trailing dot; empty when none was sent */
 	struct str alpn; /* negotiated, empty when none */
+	struct str client_ca; /* tls_context_client_ca of the context that let it in */
 	int version;     /* TLS1_3_VERSION ... */
 	bool resumed;
 	const char *cipher;

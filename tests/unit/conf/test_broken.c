@@ -92,6 +92,12 @@ static void routing(void **state)
 	run_file("tests/unit/conf/broken-routing.txt", 25);
 }
 
+static void tls(void **state)
+{
+	(void)state;
+	run_file("tests/unit/conf/broken-tls.txt", 15);
+}
+
 static void expect(struct str input, const char *expected)
 {
 	struct loaded l = load_str(input);
@@ -257,6 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(syntax), cmocka_unit_test(keys),	 cmocka_unit_test(vhosts),
 		cmocka_unit_test(routing),
+		cmocka_unit_test(tls),
 		cmocka_unit_test(bytes),  cmocka_unit_test(bombs),	 cmocka_unit_test(too_large),
 		cmocka_unit_test(files),  cmocka_unit_test(many_errors),
 	};

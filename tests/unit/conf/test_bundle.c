@@ -232,16 +232,20 @@ static void both_sides(void **state)
 static void unreadable(void **state)
 {
 	struct conf_report r;
-	struct config *c = NULL;
+	struct config *c;
 	char path[256], expected[2048], *text;
+	int fd;
 
 	(void)state;
 	put_conf();
 	put_file("key", "KEY", 0604);
 	in_dir(path, "conf");
 	conf_report_init(&r);
-	assert_int_equal(conf_make_bundle(path, &r, &c), -1);
+	fd = conf_make_bundle(path, &r, &c);
+	assert_true(fd >= 0);
 	assert_null(c);
+	assert_int_equal(r.n, 0); /* it is for the other side to say */
+	assert_null(conf_from_bundle(fd, &r));
 	text = report_text(&r);
 	snprintf(expected, sizeof expected,
 		 "%s:2:14: error: cannot read \"%s/css\": No such file or directory\n"
@@ -260,6 +264,45 @@ static void unreadable(void **state)
 	assert_string_equal(text, expected);
 	free(text);
 	conf_report_fini(&r);
+
+	/* all that is there, for who looks for more */
+	conf_report_init(&r);
+	c = conf_from_bundle_anyhow(fd, &r);
+	close(fd);
+	assert_int_equal(r.counts[CONF_ERROR], 2);
+	assert_int_equal(r.counts[CONF_WARNING], 1);
+	assert_null(c->files[0]->bytes.p);
+	assert_null(c->files[1]->bytes.p);
+	assert_str(c->files[2]->bytes, "KEY");
+	conf_put(c);
+	conf_report_fini(&r);
+}
+
+/* A file that cannot be read hides neither its neighbours' errors nor those of the files that they name. */
+static void all_errors_at_once(void **state)
+{
+	char path[256];
+	struct conf_report r;
+	struct config *c;
+	int fd;
+
+	(void)state;
+	put_file("conf", "vhosts:\n- name: a\n  prt: 80\n  host-ssl-cert: /none/x\n  host-ssl-key: /none/y\n",
+		 0600);
+	assert_int_equal(mkdir(in_dir(path, "conf.d"), 0700), 0);
+	assert_int_equal(symlink("/none/z", in_dir(path, "conf.d/z")), 0);
+	conf_report_init(&r);
+	fd = conf_make_bundle(dir, &r, &c);
+	assert_null(c);
+	assert_int_equal(r.counts[CONF_ERROR], 1); /* conf.d/z */
+	c = conf_from_bundle_anyhow(fd, &r);
+	assert_int_equal(r.counts[CONF_ERROR], 5); /* no port, unknown key, x, y */
+	assert_int_equal(c->nvhosts, 1);
+	close(fd);
+	conf_put(c);
+	conf_report_fini(&r);
+	unlink(in_dir(path, "conf.d/z"));
+	rmdir(in_dir(path, "conf.d"));
 }
 
 static void no_bundle(void **state)
@@ -297,27 +340,36 @@ static void lacking(void **state)
 	conf_report_fini(&r);
 }
 
+static char *checked(bool strict, bool good, const char *text)
+{
+	struct conf_source src = { STR("conf"), str_from_c(text) };
+	struct conf_report r;
+	char *out = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&out, &n);
+
+	conf_report_init(&r);
+	conf_put(conf_load(&src, 1, NULL, &r));
+	assert_int_equal(conf_check_print(&r, strict, f), good);
+	fclose(f);
+	conf_report_fini(&r);
+	return out;
+}
+
 static void check(void **state)
 {
-	char path[256], *text = NULL;
-	size_t n = 0;
-	FILE *out = open_memstream(&text, &n);
+	static const char warning[] =
+		"vhosts:\n- name: a\n  port: 80\n  mounts: [ { mountpoint: /, origin: 'file:///x' } ]\n";
+	char *text = checked(false, true, warning);
 
 	(void)state;
-	put_file("conf",
-		 "vhosts:\n- name: a\n  port: 80\n  mounts: [ { mountpoint: /, origin: 'file:///x' } ]\n",
-		 0600);
-	in_dir(path, "conf");
-	assert_true(conf_check(path, false, out));
-	fflush(out);
 	assert_non_null(strstr(text, ":4:38: warning: files are not served: this mount answers 501\n"));
 	assert_non_null(strstr(text, "\n0 errors, 1 warning\n"));
-	assert_false(conf_check(path, true, out));
-	fflush(out);
+	free(text);
+	text = checked(true, false, warning);
 	assert_non_null(strstr(text, "\n0 errors, 1 warning (with --strict a warning is an error)\n"));
-	put_file("conf", "vhosts:\n- name: a\n  prt: 80\n", 0600);
-	assert_false(conf_check(path, false, out));
-	fclose(out);
+	free(text);
+	text = checked(false, false, "vhosts:\n- name: a\n  prt: 80\n");
 	assert_non_null(strstr(text, "\n2 errors, 1 warning\n"));
 	free(text);
 }
@@ -330,7 +382,8 @@ int main(void)
 		cmocka_unit_test(unsealed),
 		cmocka_unit_test_setup_teardown(both_sides, make_dir, drop_dir),
 		cmocka_unit_test_setup_teardown(unreadable, make_dir, drop_dir),
-		cmocka_unit_test_setup_teardown(check, make_dir, drop_dir),
+		cmocka_unit_test_setup_teardown(all_errors_at_once, make_dir, drop_dir),
+		cmocka_unit_test(check),
 		cmocka_unit_test(no_bundle),
 		cmocka_unit_test(lacking),
 	};

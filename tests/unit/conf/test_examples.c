@@ -42,7 +42,7 @@ static void counts(void **state)
 		{ "lwsws-plugin-dir", "ten-lines.yaml", 0, 0, 1 },
 		{ "lwsws-global", NULL, 1, 0, 2 }, /* nothing to listen on */
 		{ "mount-options", NULL, 0, 5, 10 },
-		{ "vhost-options", NULL, 0, 1, 7 },
+		{ "vhost-options", NULL, 0, 0, 7 },
 		{ "acme-vhost", NULL, 0, 0, 2 },
 		{ "raw-fallback", NULL, 0, 2, 0 },
 		{ "proxytest", NULL, 1, 0, 1 }, /* https:// origins are not served yet */
@@ -134,15 +134,16 @@ static void options(void **state)
 	assert_str(v->headers[2].name, "X-XSS-Protection");
 	assert_str(v->headers[2].value, "1; mode=block");
 	assert_true(v->sts);
-	assert_str(v->curves, "prime256v1");
+	assert_str(v->curves.text, "prime256v1");
 	assert_int_equal(v->timeouts.keepalive_ms, 60000);
 	assert_int_equal(v->timeouts.handshake_ms, 5000);
 	assert_int_equal(v->timeouts.request_head_ms, 5000);
 	assert_int_equal(v->timeouts.upstream_connect_ms, 5000);
 	assert_int_equal(v->access_log, 0);
 	assert_str(l.c->logs[0].path, "/var/log/gatehouse/www.log");
-	/* client-cert-required: nothing is served that it should guard */
-	assert_int_equal(v->mounts[0].kind, CONF_ORIGIN_NOT_SERVED);
+	/* client-cert-required, and no client-cert-ca */
+	assert_str(v->client_ca.text, "/etc/ssl/www.ca");
+	assert_int_equal(v->mounts[0].kind, CONF_ORIGIN_PROXY);
 	unload(&l);
 }
 

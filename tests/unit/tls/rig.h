@@ -64,9 +64,30 @@ static UNUSED char *rig_x509_pem(X509 *x)
 	return rig_text(b);
 }
 
-/* Takes over `key`. Without an issuer it is a root; not_before and not_after count from now. */
-static UNUSED struct rig_cert rig_cert_make(const char *name, EVP_PKEY *key, const struct rig_cert *issuer,
-					    long not_before_s, long not_after_s)
+/* "subjectAltName=DNS:a.test" and the like, divided by blanks. */
+static UNUSED void rig_extend(X509 *x, const char *extensions)
+{
+	char text[512], *rest = text, *one;
+
+	snprintf(text, sizeof text, "%s", extensions);
+	while ((one = strsep(&rest, " "))) {
+		char *value = strchr(one, '=');
+		X509_EXTENSION *e;
+
+		*value++ = 0;
+		e = X509V3_EXT_conf(NULL, NULL, one, value);
+		assert_non_null(e);
+		assert_true(X509_add_ext(x, e, -1));
+		X509_EXTENSION_free(e);
+	}
+}
+
+/*
+ * Takes over `key`. Without an issuer it is a root; not_before and not_after count from now. extensions may
+ * be NULL.
+ */
+static UNUSED struct rig_cert rig_cert_with(const char *name, EVP_PKEY *key, const struct rig_cert *issuer,
+					    long not_before_s, long not_after_s, const char *extensions)
 {
 	struct rig_cert c = { .x = X509_new(), .key = key };
 	X509_NAME *subject = X509_NAME_new();
@@ -83,12 +104,21 @@ static UNUSED struct rig_cert rig_cert_make(const char *name, EVP_PKEY *key, con
 	X509_gmtime_adj(X509_getm_notBefore(c.x), not_before_s);
 	X509_gmtime_adj(X509_getm_notAfter(c.x), not_after_s);
 	X509_set_pubkey(c.x, key);
-	assert_true(X509_sign(c.x, issuer ? issuer->key : key, EVP_sha256()));
+	if (extensions)
+		rig_extend(c.x, extensions);
+	assert_true(X509_sign(c.x, issuer ? issuer->key : key,
+			      EVP_PKEY_is_a(issuer ? issuer->key : key, "ED25519") ? NULL : EVP_sha256()));
 	X509_NAME_free(subject);
 	c.pem = rig_x509_pem(c.x);
 	assert_true(PEM_write_bio_PrivateKey(b, key, NULL, NULL, 0, NULL, NULL));
 	c.key_pem = rig_text(b);
 	return c;
+}
+
+static UNUSED struct rig_cert rig_cert_make(const char *name, EVP_PKEY *key, const struct rig_cert *issuer,
+					    long not_before_s, long not_after_s)
+{
+	return rig_cert_with(name, key, issuer, not_before_s, not_after_s, NULL);
 }
 
 static UNUSED struct rig_cert rig_cert_self(const char *name)
@@ -105,28 +135,63 @@ static UNUSED void rig_cert_fini(struct rig_cert *c)
 	*c = (struct rig_cert){ 0 };
 }
 
-static UNUSED struct tls_files rig_files(const char *cert, const char *key, const char *ca)
+enum { RIG_PAIRS = 3 };
+
+/* Files by name, each with a place of its own: line 1 of "conf", column as below. */
+struct rig_files {
+	struct tls_pair_files pairs[RIG_PAIRS];
+	struct tls_files f;
+};
+
+static UNUSED struct tls_file rig_file(const char *name, const char *pem, unsigned column)
 {
-	return (struct tls_files){
-		.cert_name = STR("site.crt"),
-		.cert = str_from_c(cert),
-		.key_name = STR("site.key"),
-		.key = str_from_c(key),
-		.ca_name = STR("ca.crt"),
-		.ca = str_from_c(ca),
+	return (struct tls_file){
+		.name = { pem ? str_from_c(name) : STR_NONE, { "conf", 1, column } },
+		.pem = pem ? str_from_c(pem) : STR_NONE,
 	};
 }
 
-/* A context that has to come about. */
+/* The first pair's files are at columns 1 and 2, the second's at 11 and 12 ...; ca at 5, client_ca at 6. */
+static UNUSED void rig_files_add(struct rig_files *r, const char *cert, const char *key)
+{
+	unsigned at = (unsigned)r->f.npairs;
+
+	assert_true(at < RIG_PAIRS);
+	r->f.pairs = r->pairs;
+	r->pairs[r->f.npairs++] = (struct tls_pair_files){
+		rig_file(at ? "second.crt" : "site.crt", cert, 10 * at + 1),
+		rig_file(at ? "second.key" : "site.key", key, 10 * at + 2),
+	};
+}
+
+static UNUSED void rig_files_init(struct rig_files *r, const char *cert, const char *key)
+{
+	memset(r, 0, sizeof *r);
+	rig_files_add(r, cert, key);
+}
+
+/* A context that has to come about, without a word. */
+static UNUSED struct tls_context *rig_context_of(const struct rig_files *f, struct tls_policy p)
+{
+	struct conf_report r;
+	struct tls_context *x;
+
+	conf_report_init(&r);
+	x = tls_context_new(&f->f, &p, &r);
+	for (size_t i = 0; i < r.n; i++)
+		print_error("%.*s\n", STR_ARG(r.messages[i].reason));
+	assert_int_equal(r.n, 0);
+	assert_non_null(x);
+	conf_report_fini(&r);
+	return x;
+}
+
 static UNUSED struct tls_context *rig_context(const struct rig_cert *c, struct tls_policy p)
 {
-	struct tls_files f = rig_files(c->pem, c->key_pem, NULL);
-	char err[512] = "";
-	struct tls_context *x = tls_context_new(&f, &p, err, sizeof err);
+	struct rig_files f;
 
-	assert_string_equal(err, "");
-	assert_non_null(x);
-	return x;
+	rig_files_init(&f, c->pem, c->key_pem);
+	return rig_context_of(&f, p);
 }
 
 /* A listener of one context, which is put. */

@@ -136,16 +136,19 @@ static void sni_brings_the_whole_policy(void **state)
 	struct rig_cert one = rig_cert_self("one.test"), two = rig_cert_self("two.test");
 	struct tls_name n[] = {
 		{ STR("one.test"),
-		  rig_context(&one, (struct tls_policy){ .min_version = TLS1_3_VERSION,
-							 .tls13_ciphers = STR("TLS_AES_256_GCM_SHA384"),
-							 .curves = STR("P-384"),
-							 .options_set = SSL_OP_NO_TICKET,
-							 .alpn = STR("one") }) },
+		  rig_context(&one,
+			      (struct tls_policy){ .min_version = TLS1_3_VERSION,
+						   .tls13_ciphers = { .text = STR("TLS_AES_256_GCM_SHA384") },
+						   .curves = { .text = STR("P-384") },
+						   .options_set = SSL_OP_NO_TICKET,
+						   .alpn = STR("one") }) },
 		{ STR("two.test"),
-		  rig_context(&two, (struct tls_policy){ .max_version = TLS1_2_VERSION,
-							 .ciphers = STR("ECDHE-ECDSA-AES128-GCM-SHA256"),
-							 .curves = STR("P-256"),
-							 .alpn = STR("two") }) },
+		  rig_context(
+			  &two,
+			  (struct tls_policy){ .max_version = TLS1_2_VERSION,
+					       .ciphers = { .text = STR("ECDHE-ECDSA-AES128-GCM-SHA256") },
+					       .curves = { .text = STR("P-256") },
+					       .alpn = STR("two") }) },
 	};
 	struct tls_name swapped[] = { n[1], n[0] };
 	struct tls_listener *l[] = { tls_listener_new(n, 2, false), tls_listener_new(swapped, 2, false) };
@@ -231,8 +234,10 @@ static void alpn_is_ours_to_choose(void **state)
 static void a_second_hello(void **state)
 {
 	struct tls_name n[] = {
-		{ STR("first.test"), rig_context(&cert, (struct tls_policy){ .curves = STR("P-384") }) },
-		{ STR("a.test"), rig_context(&cert, (struct tls_policy){ .curves = STR("P-256") }) },
+		{ STR("first.test"),
+		  rig_context(&cert, (struct tls_policy){ .curves = { .text = STR("P-384") } }) },
+		{ STR("a.test"),
+		  rig_context(&cert, (struct tls_policy){ .curves = { .text = STR("P-256") } }) },
 	};
 	struct tls_listener *l = tls_listener_new(n, 2, true);
 	SSL_CTX *ctx = rig_client_ctx(TLS1_3_VERSION);
@@ -259,8 +264,8 @@ static void h2_needs_a_modern_suite(void **state)
 		{ "ECDHE-ECDSA-AES128-SHA256", "http/1.1" },
 		{ "ECDHE-ECDSA-AES128-SHA", "http/1.1" },
 	};
-	struct tls_listener *l =
-		rig_listener(rig_context(&cert, (struct tls_policy){ .ciphers = STR("ALL") }));
+	struct tls_listener *l = rig_listener(
+		rig_context(&cert, (struct tls_policy){ .ciphers = { .text = STR("ALL:!aNULL") } }));
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
