@@ -177,7 +177,7 @@ static int allow_sockets(scmp_filter_ctx c, int call)
 
 	for (size_t i = 0; i < ARRAY_SIZE(families) && r == 0; i++) {
 		const struct scmp_arg_cmp both[] = {
-			SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
+			SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0),
 			SCMP_A1_32(SCMP_CMP_MASKED_EQ, kind, SOCK_STREAM),
 		};
 
@@ -212,9 +212,9 @@ static int add(scmp_filter_ctx c, const struct row *row)
 	case STREAM:
 		return allow_sockets(c, row->call);
 	case UNSENT:
-		return allow_if(c, row->call, SCMP_A1_32(SCMP_CMP_EQ, SIOCOUTQ));
+		return allow_if(c, row->call, SCMP_A1_32(SCMP_CMP_EQ, SIOCOUTQ, 0));
 	case OWN_PROCESS:
-		return allow_if(c, row->call, SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+		return allow_if(c, row->call, SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 	case BY_FD:
 		return allow_by_fd(c, row->call);
 	}
