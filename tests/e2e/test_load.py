@@ -191,28 +191,28 @@ def test_a_small_answer_does_not_wait_for_large_ones(gate):
 
 # ---- and nothing stays behind
 
-def test_a_thousand_connections_leave_nothing(gate):
+def test_a_thousand_connections_leave_nothing(demo):
     """Idle ones, and such that are reset at all stages."""
-    pid = worker(gate)
-    assert gate.get("/json").status == 200
-    before = descriptors_of(pid)
     stages = [b"", b"\r\n", b"GET /", b"GET /slow?ms=60000 HTTP/1.1\r\nHost: localhost\r\n\r\n",
               b"GET /bytes/100000000 HTTP/1.1\r\nHost: localhost\r\n\r\n",
               b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc"]
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(gate.client(tls=n % 8 == 0)) for n in range(1000)]
-        wait_until(lambda: descriptors_of(pid) >= before + 1000, "all to be accepted")
-        assert gate.get("/json").status == 200
-        for n, c in enumerate(clients):
-            c.send(stages[n % len(stages)])
-        for n, c in enumerate(clients):
-            if n % len(stages) == 4:
-                c.read_until(b"\r\n\r\n")
-            c.reset()
-    # a few kept connections to the application may be more than there were
-    wait_until(lambda: descriptors_of(pid) <= before + 4, "all to be closed")
-    with gate.client() as c:
-        wait_until(lambda: c.get("/stats").json()["connections"] <= 6, "the application's ends to be freed")
+    with Gate(plain(demo.origin), tls(demo.origin), count_threads="1") as gate, gate.client() as other:
+        pid = worker(gate)
+        assert other.get("/json").status == 200
+        before = descriptors_of(pid)
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(gate.client(tls=n % 8 == 0)) for n in range(1000)]
+            wait_until(lambda: descriptors_of(pid) >= before + 1000, "all to be accepted")
+            assert other.get("/json").status == 200
+            for n, c in enumerate(clients):
+                c.send(stages[n % len(stages)])
+            for n, c in enumerate(clients):
+                if n % len(stages) == 4:
+                    c.read_until(b"\r\n\r\n")
+                c.reset()
+        # a few kept connections to the application may be more than there were
+        wait_until(lambda: descriptors_of(pid) <= before + 4, "all to be closed")
+        wait_until(lambda: other.get("/stats").json()["connections"] <= 6, "the application's ends to be freed")
 
 
 def test_out_of_descriptors_for_an_upstream_is_503(demo, monkeypatch):
