@@ -4,6 +4,7 @@
 #include "conf/bundle.h"
 #include "conf/check.h"
 #include "proxy/child.h"
+#include "proxy/journey.h"
 #include "proxy/parent.h"
 #include "proxy/probe.h"
 #include "proxy/quick.h"
@@ -21,21 +22,26 @@ enum { STATUS_USAGE = 2 };
 #define COMMAND_TABLE(X)                                                                \
 	X(run, "serve the configuration at PATH, in the foreground")                    \
 	X(check, "say all that is wrong with the configuration at PATH")                \
+	X(explain, "say which way a request for the URL takes, and with which headers") \
 	X(proxy, "https in front of one origin, without a configuration file")          \
 	X(version, "print the version")                                                 \
 	X(help, "print this")
 
 /* Columns: id, name, letter, what stands for its value (empty: it has none), commands, what it does. */
 #define OPTION_TABLE(X)                                                                                    \
-	X(CONFIG, "config", 'c', "PATH", IS(run) | IS(check),                                              \
+	X(CONFIG, "config", 'c', "PATH", IS(run) | IS(check) | IS(explain),                                \
 	  "a file, or a directory with conf and conf.d/ (" CONF_PATH ")")                                  \
 	X(STRICT, "strict", 0, "", IS(check), "warnings count as errors")                                  \
+	X(METHOD, "method", 0, "METHOD", IS(explain), "of the request: GET")                               \
+	X(HEADER, "header", 'H', "LINE", IS(explain), "\"Name: value\", as often as there are fields")     \
+	X(CLIENT, "client", 0, "ADDRESS", IS(explain), "from where it comes")                              \
+	X(LISTENER, "listener", 0, "NAME", IS(explain), "where to: *:443, 127.0.0.1:80, unix:/run/x.sock") \
 	X(FROM, "from", 0, "HOST:PORT", IS(proxy), "where clients come to: localhost:8443")                \
 	X(TO, "to", 0, "ORIGIN", IS(proxy), "unix:/run/app.sock, http://127.0.0.1:3000, localhost:3000")   \
 	X(CERT, "cert", 0, "FILE", IS(proxy), "certificate (PEM); made on the spot when left out")         \
 	X(KEY, "key", 0, "FILE", IS(proxy), "its key")                                                     \
 	X(WORKERS, "workers", 0, "N", IS(proxy), "worker processes; as many as CPUs when left out")        \
-	X(VERBOSE, "verbose", 'v', "", IS(run) | IS(proxy), "log more; twice: everything")
+	X(VERBOSE, "verbose", 'v', "", IS(run) | IS(explain) | IS(proxy), "say more; twice: everything")
 
 enum command {
 #define X(name, what) COMMAND_##name,
@@ -76,6 +82,9 @@ struct args {
 	enum command command;
 	const char *value[OPTION_COUNT]; /* NULL: not given */
 	unsigned times[OPTION_COUNT];
+	const char *url;
+	const char *headers[JOURNEY_HEADERS_MAX];
+	size_t nheaders;
 };
 
 /* ---- what a mistyped word was meant to be ---- */
@@ -209,6 +218,13 @@ static int parse_one(struct args *a, char **argv)
 		fprintf(stderr, "gatehouse: --%s needs a value: %s\n", options[o].name, options[o].value);
 		return 0;
 	}
+	if (o == OPTION_HEADER) {
+		if (a->nheaders == JOURNEY_HEADERS_MAX) {
+			fprintf(stderr, "gatehouse: more than %d headers\n", JOURNEY_HEADERS_MAX);
+			return 0;
+		}
+		a->headers[a->nheaders++] = a->value[o];
+	}
 	return value ? 1 : 2;
 }
 
@@ -235,6 +251,10 @@ static int parse(struct args *a, char **argv)
 			a->command = COMMAND_version;
 			return 0;
 		}
+		if (argv[0][0] != '-' && c == COMMAND_explain && !a->url) {
+			a->url = *argv++;
+			continue;
+		}
 		if (argv[0][0] != '-' || !argv[0][1]) {
 			fprintf(stderr, "gatehouse: unexpected argument %s\n", *argv);
 			return STATUS_USAGE;
@@ -243,6 +263,10 @@ static int parse(struct args *a, char **argv)
 		if (!used)
 			return STATUS_USAGE;
 		argv += used;
+	}
+	if (c == COMMAND_explain && !a->url) {
+		fprintf(stderr, "gatehouse: explain needs a URL: https://www.example.com/\n");
+		return STATUS_USAGE;
 	}
 	return 0;
 }
@@ -253,8 +277,8 @@ static int help(void)
 {
 	puts("Gatehouse: a TLS front door for one machine.\n");
 	for (size_t c = 0; c < COMMAND_COUNT; c++) {
-		printf("  gatehouse %-8s %s%s\n", commands[c].name, commands[c].what,
-		       c == 0 ? " (also without a command)" : "");
+		printf("  gatehouse %-11s %s%s\n", c == COMMAND_explain ? "explain URL" : commands[c].name,
+		       commands[c].what, c == 0 ? " (also without a command)" : "");
 		for (size_t o = 0; o < OPTION_COUNT; o++) {
 			char text[64];
 
@@ -320,9 +344,16 @@ static int run(const struct args *a)
 		.workers = a->value[OPTION_WORKERS], .log_level = level,
 	};
 
+	struct journey_options journey = {
+		.path = path, .url = a->url, .method = a->value[OPTION_METHOD],
+		.client = a->value[OPTION_CLIENT], .listener = a->value[OPTION_LISTENER],
+		.headers = a->headers, .nheaders = a->nheaders, .verbose = a->times[OPTION_VERBOSE] > 0,
+	};
+
 	switch (a->command) {
 	case COMMAND_run: return parent_run(&parent);
 	case COMMAND_check: return check(path, a->times[OPTION_STRICT] > 0);
+	case COMMAND_explain: return journey_tell(&journey, stdout);
 	case COMMAND_proxy: return quick_run(&quick);
 	case COMMAND_version: return printf("gatehouse %s\n", GATEHOUSE_VERSION) < 0;
 	case COMMAND_help:
