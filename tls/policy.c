@@ -164,23 +164,36 @@ static bool set_groups(struct tls_context *c, const struct tls_policy *p, struct
 
 /* ---- ALPN ---- */
 
-/* "h2, http/1.1" as RFC 7301 section 3.1 has it on the wire. */
+static void add_alpn(struct tls_context *c, struct str name)
+{
+	BUG_ON(name.n == 0 || name.n > 255); /* conf takes only names it knows */
+	c->alpn[c->alpn_n++] = (unsigned char)name.n;
+	memcpy(c->alpn + c->alpn_n, name.p, name.n);
+	c->alpn_n += (unsigned)name.n;
+}
+
+/*
+ * "h2, http/1.1" as RFC 7301 section 3.1 has it on the wire. Whoever serves HTTP/1.1 serves HTTP/1.0, which
+ * some clients offer alone.
+ */
 static void set_alpn(struct tls_context *c, struct str list)
 {
+	bool has_http_1 = false;
+
 	list = or_default(list, ALPN_DEFAULT);
-	c->alpn = base_alloc(list.n + 1);
+	c->alpn = base_alloc(list.n + sizeof "http/1.0" + 1);
 	while (list.n) {
 		const char *comma = memchr(list.p, ',', list.n);
 		size_t n = comma ? (size_t)(comma - list.p) : list.n;
 		struct str name = str_trim(str_of(list.p, n));
 
-		BUG_ON(name.n == 0 || name.n > 255); /* conf takes only names it knows */
-		c->alpn[c->alpn_n++] = (unsigned char)name.n;
-		memcpy(c->alpn + c->alpn_n, name.p, name.n);
-		c->alpn_n += (unsigned)name.n;
+		add_alpn(c, name);
+		has_http_1 |= str_eq(name, STR("http/1.1"));
 		n += comma != NULL;
 		list = str_of(list.p + n, list.n - n);
 	}
+	if (has_http_1)
+		add_alpn(c, STR("http/1.0"));
 }
 
 /*

@@ -197,7 +197,10 @@ static void alpn_is_ours_to_choose(void **state)
 		{ "h2, http/1.1", "\x08http/1.1\x02h2", "h2" },
 		{ "http/1.1,h2", "\x02h2\x08http/1.1", "http/1.1" },
 		{ "h2", "\x08http/1.1", NULL },
-		{ "", "\x08http/1.0", NULL },
+		{ "", "\x08http/1.0", "http/1.0" },
+		{ "http/1.1", "\x08http/1.0\x08http/1.1", "http/1.1" },
+		{ "h2", "\x08http/1.0", NULL },
+		{ "", "\x08http/0.9", NULL },
 		{ "h2", "", "" },
 		{ "h2,http/1.1", "\x02h3\x08http/1.1", "http/1.1" },
 	};
