@@ -435,5 +435,5 @@ def test_a_bad_password_file_changes_nothing(upstream):
     with gate:
         open(path, "a").write("bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
         gate.signal(signal.SIGHUP)
-        gate.wait_log(r"users:2:1: the password of \"bob\" is hashed in a way that is too weak")
+        gate.wait_log(r"users:2:1: error: the password of \"bob\" is hashed in a way that is too weak")
         assert gate.get("/in", tls=False, **basic("alice", "a")).status == 200
