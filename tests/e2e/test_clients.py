@@ -126,40 +126,40 @@ const [port, ca] = process.argv.slice(1);
 const connections = new Set();
 const agent = new https.Agent({ keepAlive: true, maxSockets: 4, ca: fs.readFileSync(ca) });
 const ask = (method, path, body, headers) => new Promise((resolve, reject) => {
-	const seen = [], r = https.request({ agent, host: 'localhost', port, method, path, headers });
-	r.on('error', reject).on('information', i => seen.push(i.statusCode)).on('continue', () => r.end(body));
-	r.on('socket', s => s.on('secureConnect', () => connections.add(s))).on('response', a => {
-		const pieces = [];
-		a.on('error', reject).on('data', p => pieces.push(p)).on('end', () => resolve({
-			status: a.statusCode, trailers: a.trailers, seen, body: Buffer.concat(pieces) }));
-	});
-	if (!(headers || {}).Expect)
-		r.end(body);
+  const seen = [], r = https.request({ agent, host: 'localhost', port, method, path, headers });
+  r.on('error', reject).on('information', i => seen.push(i.statusCode)).on('continue', () => r.end(body));
+  r.on('socket', s => s.on('secureConnect', () => connections.add(s))).on('response', a => {
+    const pieces = [];
+    a.on('error', reject).on('data', p => pieces.push(p)).on('end', () => resolve({
+      status: a.statusCode, trailers: a.trailers, seen, body: Buffer.concat(pieces) }));
+  });
+  if (!(headers || {}).Expect)
+    r.end(body);
 });
 const websocket = () => new Promise((resolve, reject) => {
-	const key = crypto.randomBytes(16).toString('base64');
-	const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13',
-		'Sec-WebSocket-Key': key };
-	const to = { host: 'localhost', port, path: '/ws', ca: fs.readFileSync(ca), agent: false };
-	const r = https.request({ ...to, headers });
-	r.on('error', reject).on('response', a => reject(a.statusCode)).on('upgrade', (a, socket, head) => {
-		socket.on('data', d => { head = Buffer.concat([head, d]); if (head.length >= 4) socket.end(); });
-		socket.on('close', () => resolve(head.toString('latin1')));
-		socket.write(Buffer.from([0x82, 0x82, 1, 2, 3, 4, 0x68 ^ 1, 0x69 ^ 2]));
-	}).end();
+  const key = crypto.randomBytes(16).toString('base64');
+  const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13',
+    'Sec-WebSocket-Key': key };
+  const to = { host: 'localhost', port, path: '/ws', ca: fs.readFileSync(ca), agent: false };
+  const r = https.request({ ...to, headers });
+  r.on('error', reject).on('response', a => reject(a.statusCode)).on('upgrade', (a, socket, head) => {
+    socket.on('data', d => { head = Buffer.concat([head, d]); if (head.length >= 4) socket.end(); });
+    socket.on('close', () => resolve(head.toString('latin1')));
+    socket.write(Buffer.from([0x82, 0x82, 1, 2, 3, 4, 0x68 ^ 1, 0x69 ^ 2]));
+  }).end();
 });
 (async () => {
-	const out = {};
-	const many = await Promise.all(Array.from({ length: 40 }, (_, n) => ask('GET', '/bytes/' + n * 1000)));
-	out.sizes = many.map(a => a.body.length);
-	out.trailers = (await ask('GET', '/trailers')).trailers;
-	out.hints = (await ask('GET', '/status/103')).seen;
-	out.expected = JSON.parse((await ask('POST', '/upload', 'abc', { Expect: '100-continue' })).body).bytes;
-	out.missing = (await ask('GET', '/nowhere')).status;
-	out.websocket = await websocket();
-	out.connections = connections.size;
-	agent.destroy();
-	console.log(JSON.stringify(out));
+  const out = {};
+  const many = await Promise.all(Array.from({ length: 40 }, (_, n) => ask('GET', '/bytes/' + n * 1000)));
+  out.sizes = many.map(a => a.body.length);
+  out.trailers = (await ask('GET', '/trailers')).trailers;
+  out.hints = (await ask('GET', '/status/103')).seen;
+  out.expected = JSON.parse((await ask('POST', '/upload', 'abc', { Expect: '100-continue' })).body).bytes;
+  out.missing = (await ask('GET', '/nowhere')).status;
+  out.websocket = await websocket();
+  out.connections = connections.size;
+  agent.destroy();
+  console.log(JSON.stringify(out));
 })().catch(e => { console.error(e); process.exit(1); });
 """
 

@@ -212,7 +212,7 @@ def test_a_thousand_connections_leave_nothing(demo):
                 c.reset()
         # a few kept connections to the application may be more than there were
         wait_until(lambda: descriptors_of(pid) <= before + 4, "all to be closed")
-        wait_until(lambda: other.get("/stats").json()["connections"] <= 6, "the application's ends to be freed")
+        wait_until(lambda: other.get("/stats").json()["connections"] <= 6, "the other ends to be freed")
 
 
 def test_out_of_descriptors_for_an_upstream_is_503(demo, monkeypatch):
