@@ -2,9 +2,10 @@
 """Runs one varnishtest case against a plain listener of Gatehouse.
 
 The case knows two macros: ${gate}, where Gatehouse listens, and ${up}, the Unix socket where its upstream is
-to be (server s1 -listen "${up}"). Comments in the case may add keys, as JSON:
+to be (server s1 -listen "${up}"). Comments in the case may add keys, as JSON, also over several lines:
 
     # vhost: {"timeouts": {"request-head": "1s"}}
+    # vhost: {"mounts": [{"mountpoint": "/app", "origin": "unix:${up}:/base"}]}
     # global: {"limits": {"request-line": "1k"}}
 
 What every test asks at the end is asked here too: see gate.py.
@@ -22,8 +23,8 @@ from gate import Folder, Gate, plain  # noqa: E402
 
 def keys(case, name):
     found = {}
-    for text in re.findall(r"^#\s*%s:\s*(\{.*\})\s*$" % name, case, re.M):
-        found.update(json.loads(text))
+    for text in re.findall(r"^# %s: (\{.*(?:\n#  .*)*)$" % name, case, re.M):
+        found.update(json.loads(text.replace("\n#", "")))
     return found
 
 
@@ -32,6 +33,7 @@ def main(path):
         case = f.read()
     folder = Folder()
     up = folder / "up.sock"
+    case = case.replace("${up}", up)
     os.umask(0)         # Gatehouse's workers have a user of their own and must be able to connect
     try:
         with Gate(plain("unix:" + up, **keys(case, "vhost")), **keys(case, "global")) as gate:
