@@ -6,15 +6,12 @@
  */
 #include "conf/find.h"
 #include "proxy/given.h"
+#include "proxy/iface.h"
 #include "proxy/listen.h"
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <ifaddrs.h>
-#include <net/if.h>
+#include "proxy/reload.h"
+#include "proxy/sockfile.h"
+#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pwd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -101,29 +98,33 @@ static void rows_of_all_addresses(struct parent_conf *next, const struct conf_li
 		add_row(next, l, &a, wants_family(l, AF_INET));
 }
 
-/* All addresses that an interface has now. */
-static size_t rows_of_interface(struct parent_conf *next, const struct conf_listener *l)
+struct interface_rows {
+	struct parent_conf *next;
+	const struct conf_listener *listener;
+};
+
+static void row_of_interface(void *arg, const struct addr *a)
 {
-	struct ifaddrs *all;
+	struct interface_rows *rows = arg;
+	const struct conf_listener *l = rows->listener;
+	struct addr with_port = *a;
+
+	if (!wants_family(l, a->sa.sa_family))
+		return;
+	((struct sockaddr_in *)&with_port.ss)->sin_port = htons(l->port);
+	add_row(rows->next, l, &with_port, true);
+}
+
+/* All addresses that it has now; listen_watch sees it when there are others. */
+static void rows_of_interface(struct parent_conf *next, const struct conf_listener *l)
+{
+	struct interface_rows rows = { next, l };
 	size_t before = next->nrows;
 
-	if (getifaddrs(&all) < 0)
-		return 0;
-	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
-		struct addr a = { 0 };
-
-		if (!i->ifa_addr || !str_eq(l->interface, str_from_c(i->ifa_name)) ||
-		    !wants_family(l, i->ifa_addr->sa_family))
-			continue;
-		a.len = sizeof(struct sockaddr_in);
-		if (i->ifa_addr->sa_family == AF_INET6)
-			a.len = sizeof(struct sockaddr_in6);
-		memcpy(&a.ss, i->ifa_addr, a.len);
-		((struct sockaddr_in *)&a.ss)->sin_port = htons(l->port);
-		add_row(next, l, &a, false);
-	}
-	freeifaddrs(all);
-	return next->nrows - before;
+	iface_addresses(l->interface, row_of_interface, &rows);
+	if (next->nrows == before)
+		log_warn("interface \"%.*s\" does not exist or has no address: "
+			 "not listening on %.*s until it has", STR_ARG(l->interface), STR_ARG(l->name));
 }
 
 static void rows_of(struct parent_conf *next, const struct conf_listener *l, struct conf_report *r)
@@ -131,6 +132,7 @@ static void rows_of(struct parent_conf *next, const struct conf_listener *l, str
 	struct addr a;
 
 	if (l->is_unix) {
+		sockfile_check(l, r);
 		if (addr_from_unix(&a, l->interface))
 			add_row(next, l, &a, false);
 		else
@@ -140,9 +142,8 @@ static void rows_of(struct parent_conf *next, const struct conf_listener *l, str
 		rows_of_all_addresses(next, l);
 	} else if (addr_from_ip(&a, l->interface, l->port)) {
 		add_row(next, l, &a, false);
-	} else if (rows_of_interface(next, l) == 0) {
-		conf_report_add(r, CONF_ERROR, l->pos, "`ip address` lists interfaces and their addresses",
-				"interface \"%.*s\" does not exist or has no address", STR_ARG(l->interface));
+	} else {
+		rows_of_interface(next, l);
 	}
 }
 
@@ -168,86 +169,6 @@ static void set_options(int fd, int family)
 	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
 	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
 	set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-}
-
-/* For one that only another user may connect to: does any process here have a socket of that path? */
-static bool is_open(const char *path)
-{
-	FILE *f = fopen("/proc/net/unix", "re");
-	char *line = NULL;
-	size_t cap = 0;
-	bool found = !f; /* nobody can tell: better not to take it away */
-	ssize_t n;
-
-	while (!found && f && (n = getline(&line, &cap, f)) > 0) {
-		struct str s = str_of(line, (size_t)n - (line[n - 1] == '\n'));
-
-		found = s.n > strlen(path) && s.p[s.n - strlen(path) - 1] == ' ' &&
-			str_ends(s, str_from_c(path));
-	}
-	if (f)
-		fclose(f);
-	free(line);
-	return found;
-}
-
-/* A socket file that nobody listens on is what a killed process left. Returns 0 or an errno. */
-static int remove_stale(const struct addr *a)
-{
-	int fd, r;
-	struct stat st;
-
-	if (a->un.sun_path[0] == 0 || lstat(a->un.sun_path, &st) < 0)
-		return 0;
-	if (!S_ISSOCK(st.st_mode))
-		return ENOTSOCK;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return errno;
-	r = connect(fd, &a->sa, a->len) < 0 ? errno : 0;
-	close(fd);
-	if (r != ECONNREFUSED && (r != EACCES || is_open(a->un.sun_path)))
-		return EADDRINUSE;
-	return unlink(a->un.sun_path) < 0 ? errno : 0;
-}
-
-static bool give_to(const char *path, const struct conf_listener *l)
-{
-	struct passwd *pw = NULL;
-	struct group *gr = NULL;
-	char name[64];
-
-	if (l->unix_user.n) {
-		snprintf(name, sizeof name, "%.*s", STR_ARG(l->unix_user));
-		pw = getpwnam(name);
-	}
-	if (l->unix_group.n) {
-		snprintf(name, sizeof name, "%.*s", STR_ARG(l->unix_group));
-		gr = getgrnam(name);
-	}
-	if ((l->unix_user.n && !pw) || (l->unix_group.n && !gr)) {
-		errno = ENOENT;
-		return false;
-	}
-	return chown(path, pw ? pw->pw_uid : (uid_t)-1, gr ? gr->gr_gid : (gid_t)-1) == 0;
-}
-
-/* The file is 0600 from its first moment; its owner and group are by key. Returns 0 or an errno. */
-static int bind_unix(int fd, const struct addr *a, const struct conf_listener *l)
-{
-	mode_t mask;
-	int r = remove_stale(a);
-
-	if (r)
-		return r;
-	mask = umask(0177);
-	r = bind(fd, &a->sa, a->len) < 0 ? errno : 0;
-	umask(mask);
-	if (r == 0 && a->un.sun_path[0] && !give_to(a->un.sun_path, l)) {
-		r = errno;
-		unlink(a->un.sun_path);
-	}
-	return r;
 }
 
 static bool own_sockets_share(struct parent *p, const struct addr *a, int allowed)
@@ -279,6 +200,15 @@ static int bind_ip(struct parent *p, int fd, const struct addr *a)
 	return bind(fd, &a->sa, a->len) < 0 ? errno : 0;
 }
 
+/* An interface's address may not be usable yet (RFC 4862 section 5.4), and will be by itself. */
+static void bind_early(int fd, int family)
+{
+	if (family == AF_INET6)
+		set(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+	else
+		set(fd, IPPROTO_IP, IP_FREEBIND, 1);
+}
+
 /* Returns the socket, or -errno. */
 static int open_socket(struct parent *p, const struct addr *a, const struct conf_listener *l)
 {
@@ -288,7 +218,9 @@ static int open_socket(struct parent *p, const struct addr *a, const struct conf
 	if (fd < 0)
 		return -errno;
 	set_options(fd, a->sa.sa_family);
-	r = a->sa.sa_family == AF_UNIX ? bind_unix(fd, a, l) : bind_ip(p, fd, a);
+	if (iface_is_named(l))
+		bind_early(fd, a->sa.sa_family);
+	r = a->sa.sa_family == AF_UNIX ? sockfile_bind(fd, a, l) : bind_ip(p, fd, a);
 	if (r == 0 && listen(fd, BACKLOG) < 0)
 		r = errno;
 	if (a->sa.sa_family != AF_UNIX) {
@@ -337,6 +269,8 @@ static void say_why(struct conf_report *r, const struct conf_listener *l, const 
 		remedy = text;
 	} else if (e == EPERM && l->is_unix) {
 		remedy = "a parent that finds this key only at a reload cannot do it: restart Gatehouse";
+	} else if (e == ENOTSOCK) {
+		remedy = "something else lies at this path: move it away";
 	} else if (e == EADDRINUSE) {
 		remedy = "another program listens there: `ss -lntxp` says which";
 	} else if (e == EADDRNOTAVAIL) {
@@ -420,6 +354,7 @@ bool listen_open(struct parent *p, struct parent_conf *next, struct conf_report 
 {
 	size_t kept = 0;
 
+	p->interfaces = iface_signature(next->conf);
 	for (size_t i = 0; i < next->conf->nlisteners; i++)
 		rows_of(next, next->conf->listeners[i], r);
 	refuse_twins(next, r);
@@ -469,6 +404,34 @@ void listen_close_unused(struct parent *p)
 		if (!has_row(&p->current, s))
 			close_socket(p, s);
 	}
+}
+
+void listen_settle(struct parent *p)
+{
+	for (size_t i = 0; i < p->current.nrows; i++) {
+		const struct parent_row *row = &p->current.rows[i];
+		int e;
+
+		if (row->addr.sa.sa_family != AF_UNIX || row->socket->given)
+			continue;
+		e = sockfile_settle(&row->addr, row->listener);
+		if (e)
+			log_warn("%s keeps its owner and mode: %s", row->socket->name, strerror(e));
+	}
+}
+
+void listen_watch(struct parent *p)
+{
+	uint64_t now;
+
+	if (p->state != PARENT_SERVING || p->reload.phase != RELOAD_IDLE)
+		return;
+	now = iface_signature(p->current.conf);
+	if (now == p->interfaces)
+		return;
+	p->interfaces = now;
+	log_note("interfaces have other addresses now");
+	reload_start(p);
 }
 
 static void send_row(struct child *c, const struct parent_conf *conf, const struct parent_row *row)

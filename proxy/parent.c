@@ -257,6 +257,7 @@ static void ping(struct timer *t)
 	struct parent *p = container_of(t, struct parent, ping_timer);
 
 	child_ping(p);
+	listen_watch(p);
 	timer_set(t, PING_MS);
 }
 

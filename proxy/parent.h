@@ -52,7 +52,7 @@ struct parent_row {
 	struct parent_socket *socket;
 	struct addr addr;
 	const struct conf_listener *listener;
-	bool optional; /* the IPv6 half of a listener on all addresses: not every machine has it */
+	bool optional; /* not every machine has it: the IPv6 half of all addresses, one of an interface */
 };
 
 /* A configuration with all that the parent made for it. */
@@ -142,6 +142,7 @@ struct parent {
 	struct list sockets;
 	struct list given;         /* until a configuration is served */
 	uint32_t socket_ids;
+	uint64_t interfaces;       /* iface_signature when listening sockets were last looked for */
 	struct list logs;
 	struct parent_log *error_log; /* NULL: standard error */
 	struct tls_ticket_key tickets[TLS_TICKET_KEYS];

@@ -211,6 +211,7 @@ static void commit(struct parent *p)
 	p->reload.next = (struct parent_conf){ 0 };
 	reload_conf_fini(&before);
 	listen_close_unused(p);
+	listen_settle(p);
 	logs_settle(p);
 	p->reload.phase = RELOAD_IDLE;
 	parent_settle(p);
