@@ -203,6 +203,7 @@ class Gate:
         keys = {"count-threads": "2", "state-dir": self.folder.path,
                 "control-socket": self.folder / "control"}
         keys.update({key.replace("_", "-"): value for key, value in global_keys.items()})
+        self.sockets = sorted({str(vhost["interface"]) for vhost in vhosts if vhost.get("unix-socket")})
         self.ports = sorted({int(vhost["port"]) for vhost in vhosts})
         self.path = self.folder.write("conf", json.dumps({"global": keys, "vhosts": list(vhosts)}, indent=1))
 
@@ -216,15 +217,21 @@ class Gate:
         try:
             for port in self.ports:
                 wait_until(lambda: self.answers(port), "port %d to be opened" % port)
+            for path in self.sockets:
+                wait_until(lambda: self.answers(path), "%s to be opened" % path)
         except BaseException:
             self.process.kill()
             print(self.log())
             raise
 
-    def answers(self, port):
+    def answers(self, place):
+        """A port, or the path of a socket."""
         status = self.process.process.poll()
         assert status is None, "ended with %s" % status
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        unix = isinstance(place, str)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as s:
+            s.settimeout(1)
+            s.connect(place if unix else ("127.0.0.1", place))
             return True
         return False
 
