@@ -203,7 +203,9 @@ class Gate:
         keys = {"count-threads": "2", "state-dir": self.folder.path,
                 "control-socket": self.folder / "control"}
         keys.update({key.replace("_", "-"): value for key, value in global_keys.items()})
-        self.sockets = sorted({str(vhost["interface"]) for vhost in vhosts if vhost.get("unix-socket")})
+        places = [vhost["interface"] for vhost in vhosts if vhost.get("unix-socket")]
+        self.sockets = sorted({path.replace("@", "\0") for place in places
+                               for path in (place if isinstance(place, list) else [place])})
         self.ports = sorted({int(vhost["port"]) for vhost in vhosts})
         self.path = self.folder.write("conf", json.dumps({"global": keys, "vhosts": list(vhosts)}, indent=1))
 
