@@ -137,7 +137,8 @@ def test_a_thousand_connections_leave_no_memory(gate, over_tls):
     after_one = memory(gate)
     for _ in range(3):
         a_round()
-    assert memory(gate) - after_one < 2 * MIB, (before, after_one, memory(gate))
+    # a worker gives back what a rush has needed some seconds after it
+    wait_until(lambda: memory(gate) - after_one < 2 * MIB, "memory to come back to %d" % after_one)
 
 
 def test_events_arrive_at_once():
