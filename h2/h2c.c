@@ -444,6 +444,21 @@ static bool is_due(uint64_t due_ms)
 	return due_ms && due_ms <= loop_now_ms();
 }
 
+void h2c_wait_for_reader(struct h2c *c)
+{
+	c->unacked_bytes = stream_unacked(c->s);
+	c->write_due_ms = h2_in_ms(h2_timeouts(c)->write_ms);
+}
+
+/* A full socket takes nothing until a good part of it is free: the client may be slow, not stalled. */
+static void check_reader(struct h2c *c)
+{
+	if (stream_unacked(c->s) < c->unacked_bytes)
+		h2c_wait_for_reader(c);
+	else
+		h2c_close(c, ERR_WRITE_TIMEOUT);
+}
+
 /* Everything is written; what the stream still holds may leave slowly, as long as it moves. */
 static void check_linger(struct h2c *c)
 {
@@ -484,7 +499,7 @@ static void on_timer(struct timer *t)
 	struct h2c *c = container_of(t, struct h2c, timer);
 
 	if (is_due(c->write_due_ms))
-		h2c_close(c, ERR_WRITE_TIMEOUT);
+		check_reader(c);
 	else if (is_due(c->preface_due_ms))
 		h2c_close(c, ERR_HEAD_TIMEOUT);
 	else if (is_due(c->pong_due_ms) && !c->drain_announced)

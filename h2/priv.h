@@ -155,6 +155,7 @@ struct h2c {
 	double abuse;            /* tokens left */
 	uint64_t abuse_ms;       /* when it was last filled up */
 	size_t unsent_bytes;     /* of the stream, when we last looked: at the end it is waited for */
+	size_t unacked_bytes;    /* of the stream, when write_due_ms was set */
 	uint32_t earned;         /* control frames that DATA gave reason for */
 
 	uint8_t state;           /* enum h2c_state */
@@ -188,6 +189,8 @@ void h2c_measure(struct h2c *c, size_t n);
 void h2c_pong(struct h2c *c, const uint8_t opaque[8]);
 /* Something can or must be sent: flushes later in this turn. */
 void h2c_wake(struct h2c *c);
+/* Output waits for the client to take more, as long as it takes any. */
+void h2c_wait_for_reader(struct h2c *c);
 /* After a flush: ends what is at its end, and sets the timer. */
 void h2c_settle(struct h2c *c);
 /* Closes the stream of bytes and tells the host; memory goes after the turn. */

@@ -242,7 +242,7 @@ static void want_what_can_go_on(struct h2c *c)
 	if (buf_len(&c->out)) {
 		want |= STREAM_OUT;
 		if (!c->write_due_ms)
-			c->write_due_ms = h2_in_ms(h2_timeouts(c)->write_ms);
+			h2c_wait_for_reader(c);
 	} else if (!c->is_shut) {
 		c->write_due_ms = 0;
 	}

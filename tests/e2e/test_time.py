@@ -9,6 +9,7 @@ import time
 import pytest
 
 from gate import Demo, Gate, plain, tls, wait_until
+from h2wire import INITIAL_WINDOW_SIZE, H2
 from peers import Client, answering_once, response
 from recorder import Recorder
 
@@ -195,6 +196,24 @@ def test_a_slow_reader_that_moves_is_not_cut(up, clients):
     while watch.passed() < LONG:
         taken += min(len(c.read(4096)) for c in clients[:2])
         wait_until(lambda: watch.passed() > taken / 200000, "the next time to read")
+
+
+def test_a_slow_reader_of_http_2_that_moves_is_not_cut(gate, up):
+    """... by the connection's own wait: its windows are wide open."""
+    up.play(answering_once(response(bytes(8 << 20))))
+    with H2.plain(gate, rcvbuf=16384, settings={INITIAL_WINDOW_SIZE: 1 << 24}) as c:
+        c.window_update(0, 1 << 24)
+        c.request(1, path="/")
+        watch, taken = Watch(), 0
+        while taken < 8 << 20:
+            slowly = watch.passed() < LONG
+            data = c.sock.recv(4096 if slowly else 1 << 20)
+            assert data, "it is cut"
+            taken += len(data)
+            if slowly:
+                wait_until(lambda: watch.passed() > taken / 200000, "the next time to read")
+            else:
+                c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
 
 
 def test_linger(up, clients):
