@@ -57,11 +57,12 @@ static bool is_dropped(const struct field *f, const struct translate_up *t)
 
 struct text {
 	char *p;
-	size_t n;
+	size_t n, cap;
 };
 
 static void text_add(struct text *t, struct str separator, struct str s)
 {
+	BUG_ON(separator.n + s.n > t->cap - t->n);
 	if (t->n) {
 		memcpy(t->p + t->n, separator.p, separator.n);
 		t->n += separator.n;
@@ -79,7 +80,7 @@ static struct text text_for(struct arena *a, const struct head *h, enum field_id
 	head_for_each(f, h)
 		if (f->id == id)
 			n += f->value.n + 2;
-	return (struct text){ .p = arena_alloc(a, n + 1) };
+	return (struct text){ .p = arena_alloc(a, n), .cap = n };
 }
 
 static bool has_own_cookie(struct str value)
@@ -111,12 +112,19 @@ static struct str join_cookies(struct arena *a, const struct head *h, const stru
 {
 	struct text t;
 	unsigned fields = 0;
+	size_t semicolons = 0;
 
-	head_for_each(f, h)
-		fields += f->id == FIELD_COOKIE;
+	head_for_each(f, h) {
+		if (f->id != FIELD_COOKIE)
+			continue;
+		fields++;
+		for (size_t i = 0; i < f->value.n; i++)
+			semicolons += f->value.p[i] == ';';
+	}
 	if (fields == 1 && !has_own_cookie(first->value))
 		return first->value;
-	t = text_for(a, h, FIELD_COOKIE, 0);
+	/* a crumb that came with ";" goes with "; " */
+	t = text_for(a, h, FIELD_COOKIE, semicolons);
 	head_for_each(f, h)
 		if (f->id == FIELD_COOKIE)
 			add_crumbs(&t, f->value);
@@ -126,7 +134,7 @@ static struct str join_cookies(struct arena *a, const struct head *h, const stru
 /* All values of this id, and behind them one of our own. */
 static struct str continued(struct arena *a, const struct head *h, enum field_id id, struct str own)
 {
-	struct text all = text_for(a, h, id, own.n);
+	struct text all = text_for(a, h, id, own.n + 2);
 
 	head_for_each(f, h)
 		if (f->id == id && f->value.n)

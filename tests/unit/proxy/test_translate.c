@@ -104,6 +104,8 @@ static const struct {
 	 "Host: a.test\nCookie: a=1;b=2;  c\n" OURS},
 	{"our own cookie stays here", "Host: a.test\nCookie: a=1; gatehouse-retry=7; b=2\n",
 	 "Host: a.test\nCookie: a=1; b=2\n" OURS},
+	{"among crumbs that stand close", "Host: a.test\nCookie: a;b;c;d;e;f;g;h;i;j;k;l;gatehouse-retry=7\n",
+	 "Host: a.test\nCookie: a; b; c; d; e; f; g; h; i; j; k; l\n" OURS},
 	{"at the end", "Host: a.test\nCookie: a=1; gatehouse-retry=7\n", "Host: a.test\nCookie: a=1\n" OURS},
 	{"alone", "Host: a.test\nCookie: gatehouse-retry=7\n", "Host: a.test\n" OURS},
 	{"twice, with crumbs",
