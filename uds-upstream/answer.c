@@ -44,7 +44,7 @@ static void finish(struct up_conn *c, bool surplus)
 	struct up_stats *stats = &c->target->stats;
 
 	stats->whole++;
-	stats->total_us += loop_clock_us() - c->end.x->facts.begin_us;
+	up_stats_add(&stats->total_us, &stats->total_max_us, loop_clock_us() - c->end.x->facts.begin_us);
 	if (trailers && trailers->nfields > 0)
 		x_head(&c->end, trailers);
 	x_end(&c->end);
@@ -203,13 +203,14 @@ static bool has_room(struct up_conn *c, size_t room)
 static void note_read(struct up_conn *c)
 {
 	struct x_facts *facts = &c->end.x->facts;
+	struct up_stats *stats = &c->target->stats;
 
 	if (!facts->answered) {
 		facts->answered = true;
 		up_queue_answered(c);
 		facts->first_byte_us = loop_clock_us() - facts->begin_us;
-		c->target->stats.answers++;
-		c->target->stats.first_byte_us += facts->first_byte_us;
+		stats->answers++;
+		up_stats_add(&stats->first_byte_us, &stats->first_byte_max_us, facts->first_byte_us);
 	}
 	if (c->state == UP_ANSWERING)
 		up_conn_arm(c);

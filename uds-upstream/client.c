@@ -86,6 +86,7 @@ void up_conn_close(struct up_conn *c)
 
 static void give_up(struct up_conn *c, enum err why)
 {
+	c->target->stats.lost += err_status(why) >= 500;
 	x_abort(&c->end, why);
 	up_conn_close(c);
 }
@@ -358,11 +359,13 @@ static bool find_kept(struct up_conn *c)
 static void connected(struct up_conn *c)
 {
 	struct x_facts *facts = &c->end.x->facts;
+	struct up_stats *stats = &c->target->stats;
 
 	c->stream = c->dial.stream;
 	facts->connect_us = loop_clock_us() - facts->begin_us;
-	c->target->stats.connects++;
-	c->target->stats.connect_us += facts->connect_us - MIN(facts->queue_us, facts->connect_us);
+	stats->connects++;
+	up_stats_add(&stats->connect_us, &stats->connect_max_us,
+		     facts->connect_us - MIN(facts->queue_us, facts->connect_us));
 	up_queue_connected(c);
 	begin(c);
 }
@@ -502,6 +505,7 @@ void up_open(struct exchange *x, struct up_target *t)
 		c = up_pool_take(t);
 	if (!c)
 		c = up_conn_new(t);
+	t->stats.requests += !again;
 	t->stats.again += again;
 	c->is_held = c->is_tried = false;
 	c->wants_new = again; /* not on yet another connection that may be stale */

@@ -117,6 +117,29 @@ const struct up_stats *up_target_stats(const struct up_target *t)
 	return &t->stats;
 }
 
+struct up_now up_target_now(const struct up_target *t)
+{
+	const struct outage *o = &t->outage;
+	struct up_now now = {
+		.in_use = t->nopen - t->nidle,
+		.idle = t->nidle,
+		.is_down = outage_is_on(o),
+		.why = outage_is_on(o) ? o->why : ERR_OK,
+		.since_ms = outage_is_on(o) ? o->since_ms : t->up_since_ms,
+	};
+
+	list_for_each (pos, &t->waiting)
+		now.queued++;
+	return now;
+}
+
+const struct up_target *up_target_next(const struct up_target *t)
+{
+	const struct list *node = t ? t->node.next : here.targets.next;
+
+	return node == &here.targets ? NULL : list_entry(node, struct up_target, node);
+}
+
 void up_drain(void)
 {
 	list_for_each_safe(pos, next, &here.targets) {

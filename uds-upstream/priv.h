@@ -55,6 +55,7 @@ struct up_target {
 	struct timer expiry; /* of the oldest idle one */
 	struct work serve;   /* who waits */
 	struct outage outage;
+	uint64_t up_since_ms; /* outside of an outage; 0: nobody has reached it yet */
 	bool is_gated;       /* only so many of those who wait may dial: */
 	uint64_t passes;     /* until the next tick */
 	uint64_t ramp;       /* in a tick, after an outage */
@@ -116,6 +117,13 @@ struct up_conn {
 };
 
 /* ---- pool.c ---- */
+
+/* One more duration, in a sum and its maximum. */
+static inline void up_stats_add(uint64_t *sum, uint64_t *max, uint64_t us)
+{
+	*sum += us;
+	*max = MAX(*max, us);
+}
 
 /* The kept connection that was used last, now ATTACHED; NULL when there is none. */
 struct up_conn *up_pool_take(struct up_target *t) MUST_USE;

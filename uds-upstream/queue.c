@@ -70,6 +70,7 @@ static struct up_conn *take_first(struct up_target *t)
 	list_del(&c->node);
 	c->end.x->facts.queue_us += waited_us;
 	t->stats.queue_us += waited_us;
+	t->stats.queue_max_us = MAX(t->stats.queue_max_us, c->end.x->facts.queue_us);
 	return c;
 }
 
@@ -184,6 +185,8 @@ void up_queue_connected(struct up_conn *c)
 
 	if (t->probe == c)
 		t->probe = NULL;
+	if (!t->up_since_ms || outage_is_on(&t->outage))
+		t->up_since_ms = loop_now_ms();
 	if (!outage_is_on(&t->outage))
 		return;
 	outage_end(&t->outage);

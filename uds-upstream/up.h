@@ -38,18 +38,56 @@ void up_target_put(struct up_target *t);
 /* Terminated; void when the target is given back. */
 const char *up_target_name(const struct up_target *t);
 
-/* Of this worker, since the target was made. Times are sums: divide by what they belong to. */
+/*
+ * Of this worker, since the target was made: counters that only grow. Times are in microseconds and from the
+ * request's beginning, but for the first, which is without the wait.
+ * Columns: field, what it counts.
+ */
+#define UP_COUNTER_TABLE(X)                                                                                  \
+	X(requests, "requests given to it, each once")                                                       \
+	X(connects, "connections made")                                                                      \
+	X(connect_us, "time that making them took, in all")                                                  \
+	X(failures, "connections that could not be made")                                                    \
+	X(reuses, "requests on a kept connection")                                                           \
+	X(again, "requests that were sent or dialled for once more")                                         \
+	X(waited, "requests let through after waiting for their turn or its return")                         \
+	X(queue_us, "time that they waited, in all")                                                         \
+	X(answers, "answers begun")                                                                          \
+	X(first_byte_us, "time to their first byte, in all")                                                 \
+	X(whole, "answers read to their end")                                                                \
+	X(total_us, "time to that end, in all")                                                              \
+	X(lost, "tries that brought no whole answer, through its fault; \"again\" has those made good")
+
+/* The longest of each kind. */
+#define UP_MAXIMUM_TABLE(X)                                                                                  \
+	X(connect_max_us, "longest time to connect")                                                         \
+	X(queue_max_us, "longest wait")                                                                      \
+	X(first_byte_max_us, "longest time to a first byte")                                                 \
+	X(total_max_us, "longest time to an answer's end")
+
 struct up_stats {
-	uint64_t connects, connect_us;  /* connections made; from the request's beginning, less its wait */
-	uint64_t failures;              /* connections that could not be made */
-	uint64_t reuses;                /* requests on a kept connection */
-	uint64_t again;                 /* requests that were sent or dialled for once more */
-	uint64_t waited, queue_us;      /* requests let through after waiting for their turn or its return */
-	uint64_t answers, first_byte_us; /* begun; from the request's beginning */
-	uint64_t whole, total_us;       /* read to their end; from the request's beginning */
+#define X(field, what) uint64_t field;
+	UP_COUNTER_TABLE(X)
+	UP_MAXIMUM_TABLE(X)
+#undef X
 };
 /* Borrowed as long as t is held. */
 const struct up_stats *up_target_stats(const struct up_target *t);
+
+/* How it stands at this moment, in this worker. */
+struct up_now {
+	size_t in_use, idle; /* connections: those being dialled are in use */
+	size_t queued;	     /* requests that wait for one, or for its return */
+	bool is_down;
+	enum err why;	   /* when it is down */
+	uint64_t since_ms; /* of loop_now_ms: down, or up; 0: nobody has tried yet */
+};
+struct up_now up_target_now(const struct up_target *t);
+/*
+ * All targets of this worker, one after the other: NULL begins, and ends. Borrowed until the loop is next
+ * entered; those of an earlier configuration are among them as long as they are in use.
+ */
+const struct up_target *up_target_next(const struct up_target *t);
 
 /*
  * Becomes the up end of x (x_attach): a pooled connection or a new one, after waiting for its turn or for the

@@ -95,6 +95,50 @@ static void what_happens_is_counted(void **state)
 	assert_true(s->queue_us >= 2 * UP_TICK_MS * 1000);
 	assert_true(s->connect_us < s->queue_us);
 	assert_int_equal(s->again, 0);
+	assert_int_equal(s->requests, 3);
+	assert_int_equal(s->lost, 0);
+	assert_true(s->connect_max_us <= s->connect_us && s->connect_max_us >= s->connect_us / 2);
+	assert_true(s->total_max_us >= s->queue_max_us && s->queue_max_us >= 2 * UP_TICK_MS * 1000);
+}
+
+static void how_it_stands_is_told(void **state)
+{
+	const struct up_target *t = up_target_next(NULL);
+	struct test_end a, b;
+	struct up_now now;
+	uint64_t up_ms;
+	int fd;
+
+	(void)state;
+	assert_ptr_equal(t, rig.target);
+	assert_null(up_target_next(t));
+	now = up_target_now(t);
+	assert_int_equal(now.in_use + now.idle + now.queued + now.since_ms, 0);
+	fd = rig_asked(&a, "GET");
+	now = up_target_now(t);
+	assert_int_equal(now.in_use, 1);
+	assert_int_equal(now.idle, 0);
+	assert_true(now.since_ms > 0 && !now.is_down);
+	up_ms = now.since_ms;
+	peer_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	client_gets(&a, 200, "ok");
+	now = up_target_now(t);
+	assert_int_equal(now.in_use, 0);
+	assert_int_equal(now.idle, 1);
+	close(fd);
+	rig_unlisten();
+	UNTIL(up_count() == 0);
+	wait_ms(2);
+	ask_path(&b, 0);
+	UNTIL((now = up_target_now(t)).queued == 1);
+	assert_true(now.is_down && now.since_ms > up_ms);
+	assert_int_equal(now.why, ERR_UP_ABSENT);
+	assert_int_equal(now.idle, 0);
+	rig_listen();
+	serve_path(&b, 0);
+	now = up_target_now(t);
+	assert_true(!now.is_down && now.since_ms > up_ms);
+	assert_int_equal(now.queued, 0);
 }
 
 /* Without anybody who waits, the very next request finds it, without waiting for any timer. */
@@ -617,6 +661,7 @@ int main(void)
 		RIG_TEST(requests_wait_for_the_return),
 		RIG_TEST_TCP(requests_wait_for_the_return),
 		RIG_TEST(what_happens_is_counted),
+		RIG_TEST(how_it_stands_is_told),
 		RIG_TEST(the_next_request_after_the_return_is_served),
 		RIG_TEST(a_request_that_finds_nobody_waiting_tries_at_once),
 		RIG_TEST(a_body_waits_in_its_pipe),
