@@ -166,6 +166,13 @@ struct conf_log {
 	struct conf_pos pos;
 };
 
+/* Clients whose User-Agent has this in it are sent away. */
+struct conf_reject {
+	struct str keyword; /* any case */
+	uint16_t status;
+	struct str message; /* empty: the status's own */
+};
+
 struct conf_global {
 	unsigned workers;       /* count-threads; 0: as many as CPUs */
 	struct str username, groupname;
@@ -175,6 +182,8 @@ struct conf_global {
 	struct str server_string;
 	struct str error_css;   /* path of a style sheet instead of the built-in one */
 	struct limits limits;
+	struct conf_reject *rejects;
+	size_t nrejects;
 	struct conf_peers trusted;        /* proxies that say truly whom they speak for */
 	struct conf_peers proxy_protocol; /* those that begin with a PROXY header, always */
 	bool forwarded, via;    /* Forwarded and Via are added */

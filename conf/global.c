@@ -226,6 +226,59 @@ void conf_set_ip_limit(struct conf_loader *l, const struct conf_key *k, void *ob
 		       &((struct conf_global *)object)->limits, v);
 }
 
+/* ---- reject-service-keywords ---- */
+
+/* "404 Not Found". False: it is no such thing. */
+static bool to_rejection(struct str s, struct conf_reject *out)
+{
+	uint64_t status;
+
+	if (s.n < 3 || (s.n > 3 && s.p[3] != ' ') || !str_to_u64(str_of(s.p, 3), 599, &status) ||
+	    status < 400)
+		return false;
+	out->status = (uint16_t)status;
+	out->message = str_trim(str_of(s.p + 3, s.n - 3));
+	for (size_t i = 0; i < out->message.n; i++) /* it stands in the status line (RFC 9112 section 4) */
+		if ((uint8_t)out->message.p[i] < ' ' || (uint8_t)out->message.p[i] >= 0x7f)
+			return false;
+	return true;
+}
+
+static void add_rejection(struct conf_loader *l, struct conf_global *g, const struct conf_node *v)
+{
+	struct conf_reject r = { .keyword = v->key->text };
+	struct str text;
+
+	if (!conf_take_text(l, v, &text))
+		return;
+	if (!to_rejection(text, &r)) {
+		conf_error(l, v, "write \"404 Not Found\"", "\"%.*s\" is no error status and its message",
+			   CONF_QUOTE(text));
+		return;
+	}
+	if (!r.keyword.n) {
+		conf_error(l, v->key, NULL, "every client has an empty keyword in its User-Agent");
+		return;
+	}
+	arena_grow(&l->c->arena, g->rejects, g->nrejects, l->rejects_cap);
+	r.keyword = arena_dup(&l->c->arena, r.keyword);
+	r.message = arena_dup(&l->c->arena, r.message);
+	g->rejects[g->nrejects++] = r;
+}
+
+void conf_set_rejects(struct conf_loader *l, const struct conf_key *k, void *object,
+		      const struct conf_node *v)
+{
+	const struct conf_node *map = NULL;
+	struct conf_map names = { 0 };
+
+	(void)k;
+	while ((map = conf_next_mapping(l, v, map)))
+		for (const struct conf_node *word = map->child; word; word = word->next)
+			if (conf_first(l, &names, word->key->text, word))
+				add_rejection(l, object, word);
+}
+
 void conf_finish_global(struct conf_loader *l)
 {
 	const struct conf_node *old = l->global_seen[CONF_KEY_IP_LIMIT_WSI];

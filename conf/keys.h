@@ -113,8 +113,8 @@ enum conf_key_flags {
 	X(GLOBAL_INTERFACE, GLOBAL, "interface", "", TEXT, NOTHING, ONCE, none, 0, "each vhost has its own") \
 	X(IP_LIMIT_AH, GLOBAL, "ip-limit-ah", "", COUNT, NOTHING, ONCE, none, 0,                             \
 	  "limits.connections-per-address bounds a client")                                                  \
-	X(REJECT_KEYWORDS, GLOBAL, "reject-service-keywords", "", PAIRS, LATER, REPEATS, none, 0,            \
-	  "no client is refused for its User-Agent")                                                         \
+	X(REJECT_KEYWORDS, GLOBAL, "reject-service-keywords", "", PAIRS, WORKS, REPEATS, rejects, 0,         \
+	  "answers for clients with a word in their User-Agent: \"word\": \"404 Not Found\"")                \
 	X(RLIMIT_NOFILE, GLOBAL, "rlimit-nofile", "", COUNT, WORKS, NEW_WORKERS, rlimit_nofile, 0,           \
 	  "files and connections that a process may have open")                                              \
 	X(TRUSTED_PROXIES, GLOBAL, "trusted-proxies", "", TEXTS, WORKS, ONCE, peers, G(trusted),             \

@@ -194,7 +194,7 @@ struct conf_loader {
 	bool noted[CONF_KEY_COUNT], plugin_noted;
 	struct str default_alpn;
 	struct conf_map targets, listeners, files, logs, names;
-	size_t targets_cap, listeners_cap, vhosts_cap, files_cap, logs_cap;
+	size_t targets_cap, listeners_cap, vhosts_cap, files_cap, logs_cap, rejects_cap;
 };
 
 struct conf_entries {

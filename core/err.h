@@ -60,6 +60,7 @@
 	X(UNAUTHORIZED, 401, "basic-auth: no or wrong credentials")                                  \
 	X(AUTH_MANY, 429, "basic-auth: more passwords to check than limits.auth-attempts")           \
 	X(FORBIDDEN, 403, "forbidden")                                                               \
+	X(REJECTED, 403, "a word of reject-service-keywords is in the User-Agent")                   \
 	X(NOT_FOUND, 404, "no mount for this path")                                                  \
 	X(MISDIRECTED, 421, "no vhost of this name here (RFC 9110 section 15.5.20)")                 \
 	X(OTHER_CLIENT_CA, 421, "this vhost asks clients for other certificates than was proved")    \

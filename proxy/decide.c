@@ -35,6 +35,24 @@ static enum err choose_vhost(const struct head *h, const struct decide_from *fro
 	return ERR_OK;
 }
 
+static bool contains_nocase(struct str s, struct str what)
+{
+	for (size_t i = 0; i + what.n <= s.n; i++)
+		if (str_eq_nocase(str_of(s.p + i, what.n), what))
+			return true;
+	return false;
+}
+
+/* The first word in any User-Agent that is not served. */
+static const struct conf_reject *find_reject(const struct head *h, const struct conf_global *g)
+{
+	for (size_t i = 0; g && i < g->nrejects; i++)
+		head_for_each(f, h)
+			if (f->id == FIELD_USER_AGENT && contains_nocase(f->value, g->rejects[i].keyword))
+				return &g->rejects[i];
+	return NULL;
+}
+
 /* Whether the upstream sees another path than the client: then its own paths are translated. */
 static bool is_rebased(const struct conf_mount *m)
 {
@@ -98,6 +116,11 @@ void decide_request(struct arena *a, const struct head *h, const struct decide_f
 	*d = (struct decision){ .what = DECIDE_OPTIONS };
 	if (choose_vhost(h, from, d))
 		return;
+	d->reject = find_reject(h, from->global);
+	if (d->reject) {
+		fail(d, ERR_REJECTED);
+		return;
+	}
 	/* RFC 9110 section 7.6.2; TRACE, the other method it is for, is refused earlier */
 	if (is_options && translate_max_forwards(h) == 0)
 		return;

@@ -14,6 +14,7 @@
 struct decide_from {
 	const struct site_listener *listener; /* NULL: the site has it no more */
 	const struct site_vhost *vhost;       /* that of the SNI, else the listener's first */
+	const struct conf_global *global;     /* NULL: nobody is rejected */
 	struct str sni;
 	struct str client_ca; /* what the client's certificate was checked against; empty: nothing */
 	bool tls;
@@ -30,6 +31,7 @@ enum decide_what {
 struct decision {
 	enum decide_what what;
 	enum err why;
+	const struct conf_reject *reject; /* of ERR_REJECTED */
 	const struct site_vhost *vhost; /* NULL: none has this name here */
 	const struct site_mount *mount; /* NULL: none is asked */
 	struct str target;

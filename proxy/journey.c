@@ -288,7 +288,8 @@ static void tell_way(struct journey *j)
 		row(j, "answer", "200, what the server can do");
 		break;
 	case DECIDE_FAIL:
-		row(j, "answer", "%d: %s", err_status(j->d.why), err_text(j->d.why));
+		row(j, "answer", "%d: %s", j->d.reject ? j->d.reject->status : err_status(j->d.why),
+		    err_text(j->d.why));
 		break;
 	}
 	if (j->o->verbose)
@@ -367,11 +368,12 @@ static void tell(struct journey *j)
 	j->from = (struct decide_from){
 		.listener = site_listener(j->site, j->conn.listener),
 		.vhost = site_vhost(j->site, &j->conn),
+		.global = g,
 		.sni = j->conn.sni,
 		.tls = j->conn.tls,
 	};
 	/* a client with the certificate that this demands */
-	if (j->from.vhost)
+	if (j->from.vhost && j->conn.tls)
 		j->from.client_ca = j->from.vhost->client_ca;
 	j->client = str_from_c(j->conn.peer_host);
 	j->is_trusted = trust_peer(g, (const struct sockaddr *)&j->conn.peer);

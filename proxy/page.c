@@ -303,7 +303,8 @@ static void body_text(struct text *t, const struct row *r, const struct page_abo
 	put(t, r->reason);
 	put(t, STR("\n\n"));
 	put(t, r->what);
-	put(t, STR(" "));
+	if (about->location.n || r->then.n)
+		put(t, STR(" "));
 	put(t, about->location.n ? about->location : r->then);
 	put(t, STR("\n"));
 	if (about->id.n) {
@@ -440,15 +441,22 @@ struct head *page_make(struct arena *a, const struct head *request, const struct
 {
 	struct row unknown = {about->status, STR("Error"), STR("This did not work"),
 			      STR("The request failed."), STR(TRY_AGAIN " " TELL)};
-	const struct row *known = row_of(about->status), *r = known ? known : &unknown;
+	struct row said = { about->status, about->message, about->message,
+			    STR("The operator of this site does not serve this kind of client."), STR_NONE };
+	const struct row *known = row_of(about->status);
+	const struct row *r = about->message.n ? &said : known ? known : &unknown;
 	enum page_format format = page_choose(request);
 	bool own = about->own.p && format == PAGE_HTML;
 	struct head *h = answer(a, about, about->status, type_of(format));
-	size_t cap = 2048 + 6 * (2 * about->location.n + about->host.n + about->id.n);
+	size_t reflected = 2 * about->location.n + about->host.n + about->id.n + 2 * about->message.n;
+	size_t cap = 2048 + 6 * reflected;
 	struct text t = { .p = arena_alloc(a, cap), .cap = cap };
 
+	if (about->message.n)
+		h->reason = about->message;
 	add_fields(a, h, about, own);
-	if (about->status == 503 && format == PAGE_HTML && method_is(request, STR("GET")))
+	if (about->status == 503 && !about->message.n &&
+	    format == PAGE_HTML && method_is(request, STR("GET")))
 		add_retry(a, h, request, about);
 	switch (format) {
 	case PAGE_HTML:

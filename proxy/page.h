@@ -20,6 +20,7 @@ struct page_about {
 	struct str location; /* of a redirect */
 	struct str server;   /* the Server field */
 	struct str realm;    /* of a 401: where a password is asked for */
+	struct str message;  /* instead of what this status says; empty: none */
 	struct str own;      /* the HTML to show instead of the built-in page; absent: none */
 	bool tls;
 };

@@ -150,6 +150,10 @@ static void fail(struct exchange *x, enum err why)
 	struct head *h;
 	struct str body;
 
+	if (r->decision.reject) {
+		a.status = r->decision.reject->status;
+		a.message = r->decision.reject->message;
+	}
 	if (!x->facts.error)
 		x->facts.error = why;
 	a.id = make_id(&x->arena);
@@ -234,6 +238,7 @@ static struct decide_from from(const struct exchange *x)
 	return (struct decide_from){
 		.listener = r->listener,
 		.vhost = r->ref.vhost,
+		.global = r->site ? &site_config(r->site)->global : NULL,
 		.sni = x->facts.sni,
 		.client_ca = r->client_ca,
 		.tls = x->facts.tls,

@@ -181,7 +181,6 @@ static void bind_mounts(struct site *s)
 }
 
 struct complaint {
-	struct site *s;
 	struct str path;
 	struct conf_report *report;
 };
@@ -189,22 +188,30 @@ struct complaint {
 static void complain_of_line(void *arg, unsigned line, struct str what)
 {
 	struct complaint *c = arg;
-	struct conf_pos pos = { arena_dup_c(&c->s->arena, c->path), line, 1 };
+	struct conf_pos pos = { c->path.p, line, 1 }; /* a path of the configuration: terminated */
 
 	conf_report_add(c->report, CONF_ERROR, pos, NULL, "%.*s", STR_ARG(what));
-	c->s->is_wrong = true;
+}
+
+static struct auth *read_users(const struct conf_file *f, struct conf_report *r)
+{
+	struct complaint c = { f->path, r };
+
+	return auth_new(f->path, f->bytes, complain_of_line, &c);
 }
 
 /* Users whom the site in use has already let in need not be asked again. */
 static struct auth *auth_of(struct site *s, struct str path, struct conf_report *r)
 {
-	struct complaint c = { s, path, r };
-	struct str bytes = file_bytes(s, path);
+	const struct conf_file *f = map_find(&s->files, map_hash(path), path, NULL);
 	struct guard *old = current ? map_find(&current->guards, map_hash(path), path, NULL) : NULL;
+	struct auth *a;
 
-	if (old && auth_is_from(old->auth, path, bytes))
+	if (old && auth_is_from(old->auth, path, f->bytes))
 		return auth_get(old->auth);
-	return auth_new(path, bytes, complain_of_line, &c);
+	a = read_users(f, r);
+	s->is_wrong |= !a;
+	return a;
 }
 
 static struct auth *guard_mount(struct site *s, struct str path, struct conf_report *r)
@@ -313,51 +320,53 @@ void site_put(struct site *s)
 	free(s);
 }
 
-static void warn(const struct site *s, struct conf_report *r)
-{
-	for (size_t i = 0; i < s->tables.nvhosts; i++) {
-		const struct site_vhost *v = &s->tables.vhosts[i];
-
-		if (v->tls)
-			context_warn(v->tls, v->conf, &s->files, r);
-	}
-}
-
-/* There can be no site, but each certificate can be looked at. */
-static void look_over(const struct config *c, struct conf_report *r)
+/* What there is to be said about each certificate and password file, whatever else is wrong. */
+static void look_over(const struct config *c, struct tls_context **contexts, struct conf_report *r)
 {
 	struct arena a;
-	struct map files;
+	struct map files, guards;
 
 	arena_init(&a);
 	map_init(&files, &a, c->nfiles);
+	map_init(&guards, &a, c->nfiles);
 	for (size_t i = 0; i < c->nfiles; i++)
 		map_add(&files, map_hash(c->files[i]->path), c->files[i]->path, c->files[i]);
 	for (size_t i = 0; i < c->nvhosts; i++) {
-		struct tls_context *t;
+		const struct conf_vhost *v = c->vhosts[i];
 
-		if (!c->vhosts[i]->tls || !context_is_whole(c->vhosts[i], &files))
-			continue;
-		t = context_new(c->vhosts[i], &files, r);
-		if (!t)
-			continue;
-		context_warn(t, c->vhosts[i], &files, r);
-		tls_context_put(t);
+		if (v->tls && context_is_whole(v, &files))
+			contexts[i] = context_new(v, &files, r);
+		if (contexts[i])
+			context_warn(contexts[i], v, &files, r);
+		for (size_t k = 0; k < v->nmounts; k++) {
+			struct str path = v->mounts[k].auth_path;
+			struct conf_file *f = path.n ? map_find(&files, map_hash(path), path, NULL) : NULL;
+
+			if (!f || !f->bytes.p || map_find(&guards, map_hash(path), path, NULL))
+				continue;
+			map_add(&guards, map_hash(path), path, f);
+			auth_put(read_users(f, r));
+		}
 	}
 	arena_fini(&a);
 }
 
 void site_try(struct config *c, struct conf_report *r)
 {
-	struct site *s;
+	/* kept to the end, so that the site need not make them again */
+	struct tls_context **contexts = base_zalloc((c->nvhosts + 1) * sizeof(struct tls_context *));
+	struct site *s = NULL;
 
-	if (r->counts[CONF_ERROR]) {
-		look_over(c, r);
-		conf_put(c);
-	} else if ((s = site_new(c, r))) {
-		warn(s, r);
+	look_over(c, contexts, r);
+	if (!r->counts[CONF_ERROR])
+		s = site_new(conf_get(c), r);
+	if (s)
 		site_put(s);
-	}
+	for (size_t i = 0; i < c->nvhosts; i++)
+		if (contexts[i])
+			tls_context_put(contexts[i]);
+	free(contexts);
+	conf_put(c);
 	conf_report_sort(r);
 }
 

@@ -258,6 +258,25 @@ def test_the_first_vhost_answers_for_other_names(upstream):
             assert target(last(upstream)) == asked, host
 
 
+def test_words_in_the_user_agent(upstream):
+    with Gate(vhost(mount("/", upstream.origin), headers={"X-Vhost": "1"}), count_threads="1",
+              reject_service_keywords=[{"scumbot": "404 Not Found"}, {"leech": "429 Go Slow"}, {"evil": 403}]
+              ) as gate, gate.client(tls=False) as c:
+        seen = len(upstream.requests)
+        for agent, path, start, text in (
+                ("Mozilla/5.0 ScumBot/2.1", "/", "HTTP/1.1 404 Not Found", b"Not Found"),
+                ("leech", "/x", "HTTP/1.1 429 Go Slow", b"Go Slow"),
+                ("an evil one", "/error.css", "HTTP/1.1 403 Forbidden", b"not for everyone")):
+            answer = c.get(path, User_Agent=agent)
+            assert answer.start == start and text in answer.body and answer["X-Vhost"] == "1"
+            assert c.get(path, User_Agent=agent, Accept="application/json").json()["status"] == answer.status
+        assert len(upstream.requests) == seen
+        assert c.get("/", User_Agent="Mozilla/5.0 scum bot").status == 200
+        said = subprocess.run([g.GATEHOUSE, "explain", "-c", gate.path, "-H", "User-Agent: scumbot",
+                               "http://localhost:%d/" % gate.plain_port], capture_output=True, text=True)
+        assert "404: a word of reject-service-keywords is in the User-Agent" in said.stdout
+
+
 # ---- limits
 
 def test_limits_and_timeouts_of_a_mount():

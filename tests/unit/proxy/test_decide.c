@@ -264,12 +264,47 @@ static void what_a_client_proved_is_good_for_the_same_policy_alone(void **state)
 		}
 }
 
+/* Whatever it asks for; the word may stand anywhere, in any case. */
+static void words_in_the_user_agent_are_rejected(void **state)
+{
+	static struct conf_reject rejects[] = { { { "scum bot", 8 }, 404, { "Not Found", 9 } },
+						{ { "Evil", 4 }, 403, { NULL, 0 } } };
+	static struct conf_global global = { .rejects = rejects, .nrejects = ARRAY_SIZE(rejects) };
+	static const struct {
+		const char *agent, *second;
+		const struct conf_reject *reject;
+	} agents[] = {
+		{ "scum bot", "", &rejects[0] },
+		{ "Mozilla/5.0 (SCUM BOT/1)", "", &rejects[0] },
+		{ "x", "evil", &rejects[1] },
+		{ "scumbot scum-bot scum bo", "evi", NULL },
+		{ "", "", NULL },
+	};
+
+	(void)state;
+	from.global = &global;
+	for (size_t i = 0; i < ARRAY_SIZE(agents); i++) {
+		struct head *h = head_new(&arena, HEAD_REQUEST);
+
+		h->method = STR("GET");
+		h->authority = STR("a.test");
+		h->path = STR("/moved");
+		head_add_id(&arena, h, FIELD_USER_AGENT, str_from_c(agents[i].agent));
+		head_add_id(&arena, h, FIELD_USER_AGENT, str_from_c(agents[i].second));
+		decide_request(&arena, h, &from, &d);
+		assert_ptr_equal(d.reject, agents[i].reject);
+		assert_int_equal(d.what, d.reject ? DECIDE_FAIL : DECIDE_REDIRECT);
+		assert_int_equal(d.why, d.reject ? ERR_REJECTED : ERR_OK);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(requests_lead_somewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(asterisks_ask_the_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(misdirected_requests_have_no_vhost, setup, teardown),
+		cmocka_unit_test_setup_teardown(words_in_the_user_agent_are_rejected, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_client_proved_is_good_for_the_same_policy_alone, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(the_mount_says_how_to_ask, setup, teardown),

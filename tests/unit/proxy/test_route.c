@@ -120,15 +120,6 @@ void tls_listener_put(struct tls_listener *l)
 	free(l);
 }
 
-void conf_put(struct config *c)
-{
-	struct arena a = c->arena;
-
-	assert_true(c->refs > 0);
-	if (--c->refs == 0)
-		arena_fini(&a);
-}
-
 /* ---- the rig ---- */
 
 static struct test_end down;
