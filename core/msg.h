@@ -20,6 +20,10 @@ enum msg_role {
 	MSG_PARENT = 1,
 	MSG_WORKER = 2,
 	MSG_TRIAL = 4,
+	MSG_RESOLVER = 8,
+	MSG_ACME = 16,
+	/* processes of which there is one at most, and which serve no client */
+	MSG_HELPERS = MSG_RESOLVER | MSG_ACME,
 };
 
 /* ---- payloads ---- */
@@ -27,6 +31,10 @@ enum msg_role {
 struct msg_hello {
 	uint32_t index;       /* "worker <index>" */
 	uint32_t column;      /* of the counters */
+	uint32_t log_level;
+};
+
+struct msg_begin {
 	uint32_t log_level;
 };
 
@@ -101,12 +109,18 @@ enum {
 	X(TICKETS, tickets, MSG_PARENT, MSG_WORKER, MSG_TICKET_BYTES,                                       \
 	  MSG_TICKET_BYTES * MSG_TICKETS_MAX, 0)                                                            \
 	/* a log file opened (anew) */                                                                      \
-	X(LOGFILE, logfile, MSG_PARENT, MSG_WORKER, sizeof(struct msg_logfile),                             \
+	X(LOGFILE, logfile, MSG_PARENT, MSG_WORKER | MSG_HELPERS, sizeof(struct msg_logfile),               \
 	  sizeof(struct msg_logfile), 1)                                                                    \
 	/* take no more connections, finish, leave */                                                       \
-	X(DRAIN, drain, MSG_PARENT, MSG_WORKER, sizeof(struct msg_drain), sizeof(struct msg_drain), 0)      \
-	/* are you alive? COUNTS is the answer */                                                           \
-	X(STATUS, status, MSG_PARENT, MSG_WORKER, 0, 0, 0)
+	X(DRAIN, drain, MSG_PARENT, MSG_WORKER | MSG_HELPERS, sizeof(struct msg_drain),                     \
+	  sizeof(struct msg_drain), 0)                                                                      \
+	/* are you alive? COUNTS is a worker's answer, ALIVE that of others */                              \
+	X(STATUS, status, MSG_PARENT, MSG_WORKER | MSG_HELPERS, 0, 0, 0)
+
+/* What workers do not take. */
+#define MSG_HELPER_TABLE(X)                                                                                \
+	/* first of all */                                                                                  \
+	X(BEGIN, begin, MSG_PARENT, MSG_HELPERS, sizeof(struct msg_begin), sizeof(struct msg_begin), 0)
 
 #define MSG_UP_TABLE(X)                                                                                     \
 	X(READY, ready, MSG_WORKER | MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation),                  \
@@ -117,9 +131,10 @@ enum {
 	/* the bundle cannot be served; all that is wrong, as text */                                       \
 	X(FAILED, failed, MSG_WORKER | MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation) + 1,            \
 	  sizeof(struct msg_generation) + MSG_TEXT_MAX, 0)                                                  \
-	X(COUNTS, counts, MSG_WORKER, MSG_PARENT, sizeof(struct msg_counts), sizeof(struct msg_counts), 0)
+	X(COUNTS, counts, MSG_WORKER, MSG_PARENT, sizeof(struct msg_counts), sizeof(struct msg_counts), 0)  \
+	X(ALIVE, alive, MSG_HELPERS, MSG_PARENT, 0, 0, 0)
 
-#define MSG_TABLE(X) MSG_DOWN_TABLE(X) MSG_UP_TABLE(X)
+#define MSG_TABLE(X) MSG_DOWN_TABLE(X) MSG_HELPER_TABLE(X) MSG_UP_TABLE(X)
 
 enum msg_type {
 #define X(NAME, name, from, to, min, max, fds) MSG_##NAME,

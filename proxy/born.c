@@ -16,16 +16,26 @@ bool born_begin(struct msg_channel *c, enum msg_role role, const struct msg_hand
 	/* what `top` shows: exec by descriptor left a number there */
 	prctl(PR_SET_NAME, "gatehouse", 0, 0, 0);
 	priv_seal();
-	log_open(STDERR_FILENO, LOG_LEVEL_NOTE, role == MSG_WORKER ? "worker" : "trial");
+	log_open(STDERR_FILENO, LOG_LEVEL_NOTE, child_role_name(role));
 	if (loop_open() < 0)
 		return false;
-	tls_init();
-	wrong = sandbox_enter(role == MSG_WORKER ? SANDBOX_WORKER : SANDBOX_TRIAL);
+	if (role != MSG_RESOLVER)
+		tls_init();
+	wrong = sandbox_enter(role);
 	if (wrong) {
 		log_error("cannot start without its sandbox: %s: %s", wrong, strerror(errno));
 		return false;
 	}
 	return msg_open(c, CHILD_SOCKET, role, MSG_PARENT, handlers, ended) == 0;
+}
+
+bool born_set_error_log(int fd)
+{
+	bool ok = dup2(fd, STDERR_FILENO) >= 0;
+
+	if (ok)
+		log_set_fd(STDERR_FILENO);
+	return ok;
 }
 
 static void tell(struct msg_channel *c, enum msg_type type, uint64_t generation, const struct conf_report *r)

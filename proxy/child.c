@@ -2,19 +2,16 @@
 #include "proxy/listen.h"
 #include "proxy/logs.h"
 #include "proxy/reload.h"
+#include "proxy/slot.h"
 #include "proxy/tickets.h"
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum {
-	YOUNG_MS = 250,         /* who dies younger is started again later, and later */
-	DELAY_FIRST_MS = 20,
-	DELAY_MAX_MS = 1000,
-	UNANSWERED_MAX = 5,     /* pings, PING_MS apart (parent.c) */
+	UNANSWERED_MAX = 5, /* pings, PING_MS apart (parent.c) */
 	EXIT_NO_EXEC = 127,
 };
 
@@ -78,12 +75,26 @@ static void bury(struct grave *g)
 	free(c);
 }
 
+const char *child_role_name(enum msg_role role)
+{
+	switch (role) {
+	case MSG_PARENT: return "parent";
+	case MSG_WORKER: return "worker";
+	case MSG_TRIAL: return "trial";
+	case MSG_RESOLVER: return "resolver";
+	case MSG_ACME: return "acme";
+	case MSG_HELPERS: break;
+	}
+	BUG_ON(true);
+	return NULL;
+}
+
 static const char *role_name(const struct child *c, char *out, size_t cap)
 {
-	if (c->role == MSG_TRIAL)
-		snprintf(out, cap, "trial");
-	else
+	if (c->role == MSG_WORKER)
 		snprintf(out, cap, "worker %u", c->index);
+	else
+		snprintf(out, cap, "%s", child_role_name(c->role));
 	return out;
 }
 
@@ -122,6 +133,18 @@ static bool start(struct child *c, int fd[2])
 	return true;
 }
 
+static void introduce(struct child *c)
+{
+	const struct parent *p = c->parent;
+	struct msg_hello hello = { c->index, (uint32_t)c->column, p->options->log_level };
+	struct msg_begin begin = { p->options->log_level };
+
+	if (c->role == MSG_WORKER)
+		msg_send(&c->channel, MSG_HELLO, &hello, sizeof hello, count_fd(p->count));
+	else if (c->role & MSG_HELPERS)
+		msg_send(&c->channel, MSG_BEGIN, &begin, sizeof begin, -1);
+}
+
 struct child *child_spawn(struct parent *p, enum msg_role role, unsigned index,
 			  const struct parent_conf *conf)
 {
@@ -149,17 +172,13 @@ struct child *child_spawn(struct parent *p, enum msg_role role, unsigned index,
 		child_kill(c);
 		return c;
 	}
-	if (role == MSG_WORKER) {
-		struct msg_hello hello = { index, (uint32_t)c->column, p->options->log_level };
-
-		msg_send(&c->channel, MSG_HELLO, &hello, sizeof hello, count_fd(p->count));
-	}
+	introduce(c);
 	return c;
 }
 
 /* ---- life ---- */
 
-/* COUNTS answers it, and says which configuration is served. */
+/* COUNTS answers it, and says which configuration is served; or ALIVE. */
 static void ask(struct child *c)
 {
 	c->unanswered++;
@@ -225,130 +244,17 @@ void child_ping(struct parent *p)
 {
 	list_for_each(n, &p->children) {
 		struct child *c = list_entry(n, struct child, node);
+		char name[32];
 
-		if (c->role != MSG_WORKER)
+		if (c->role == MSG_TRIAL)
 			continue;
 		if (c->unanswered < UNANSWERED_MAX) {
 			ask(c);
 			continue;
 		}
-		log_error("worker %u (pid %d) gives no sign of life: ended", c->index, (int)c->pid);
+		log_error("%s (pid %d) gives no sign of life: ended", role_name(c, name, sizeof name),
+			  (int)c->pid);
 		child_kill(c);
-	}
-}
-
-/* ---- slots ---- */
-
-/* While a reload is under way a new worker joins it: it would have to load that one anyway. */
-static void fill(struct parent_slot *s)
-{
-	struct parent *p = s->parent;
-	const struct parent_conf *conf = p->reload.phase == RELOAD_LOADING ? &p->reload.next : &p->current;
-
-	s->child = child_spawn(p, MSG_WORKER, (unsigned)(s - p->slots), conf);
-	if (!s->child) {
-		if (p->state == PARENT_STARTING)
-			parent_give_up(p);
-		else
-			timer_set(&s->respawn, DELAY_MAX_MS);
-		return;
-	}
-	s->child->slot = s;
-	child_load(s->child, conf);
-}
-
-static void respawn(struct timer *t)
-{
-	fill(container_of(t, struct parent_slot, respawn));
-}
-
-/* It serves on until it has drained, but takes no part in anything any more. */
-static void release(struct child *c)
-{
-	const struct config *conf = c->parent->current.conf;
-
-	c->slot = NULL;
-	child_drain(c, conf->global.timeouts.drain_tunnels_ms);
-}
-
-static void empty(struct parent_slot *s)
-{
-	timer_stop(&s->respawn);
-	if (s->child)
-		release(s->child);
-	if (s->replaced)
-		release(s->replaced);
-	s->child = s->replaced = NULL;
-}
-
-static unsigned slots_wanted(const struct parent *p)
-{
-	unsigned n = p->current.conf->global.workers;
-	cpu_set_t cpus;
-
-	if (n == 0 && sched_getaffinity(0, sizeof cpus, &cpus) == 0)
-		n = (unsigned)CPU_COUNT(&cpus);
-	if (n == 0)
-		n = (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
-	return MIN(n, (unsigned)PARENT_SLOTS_MAX);
-}
-
-/* One at a time: the next is replaced when this one serves. */
-static void replace_next(struct parent *p)
-{
-	for (unsigned i = 0; i < p->nslots; i++)
-		if (p->slots[i].replaced)
-			return;
-	for (unsigned i = 0; i < p->nslots; i++) {
-		struct parent_slot *s = &p->slots[i];
-
-		if (!s->child || (priv_equal(&s->child->user, &p->current.user) &&
-				  s->child->fd_limit == p->fd_limit))
-			continue;
-		s->replaced = s->child;
-		fill(s);
-		return;
-	}
-}
-
-void child_settle(struct parent *p)
-{
-	unsigned wanted = slots_wanted(p);
-
-	while (p->nslots > wanted)
-		empty(&p->slots[--p->nslots]);
-	while (p->nslots < wanted && p->state != PARENT_STOPPING) {
-		struct parent_slot *s = &p->slots[p->nslots++];
-
-		s->parent = p;
-		timer_init(&s->respawn, respawn);
-		fill(s);
-	}
-	replace_next(p);
-}
-
-static bool all_serve(const struct parent *p)
-{
-	for (unsigned i = 0; i < p->nslots; i++)
-		if (!p->slots[i].child || p->slots[i].child->serves != p->current.generation)
-			return false;
-	return true;
-}
-
-static void worker_loaded(struct child *c)
-{
-	struct parent *p = c->parent;
-	struct parent_slot *s = c->slot;
-
-	if (c->loaded == p->current.generation) {
-		child_commit(c, &p->current);
-		if (s && s->child == c && s->replaced) {
-			release(s->replaced);
-			s->replaced = NULL;
-			replace_next(p);
-		}
-	} else if (p->reload.phase == RELOAD_LOADING && c->loaded == p->reload.next.generation) {
-		reload_worker_ready(p);
 	}
 }
 
@@ -375,7 +281,7 @@ bool parent_on_ready(struct msg_channel *channel, struct msg_in *m)
 	c->loaded = c->loading;
 	c->loading = 0;
 	if (c->role == MSG_WORKER)
-		worker_loaded(c);
+		slot_loaded(c);
 	else if (c == c->parent->reload.trial)
 		reload_trial_ready(c->parent);
 	return true;
@@ -426,36 +332,23 @@ bool parent_on_counts(struct msg_channel *channel, struct msg_in *m)
 		return false; /* nobody asked */
 	c->unanswered--;
 	c->serves = counts->generation;
-	if (p->told != p->current.generation && p->state != PARENT_STOPPING && all_serve(p))
+	if (p->told != p->current.generation && p->state != PARENT_STOPPING && slot_all_serve(p))
 		parent_serves(p);
 	return true;
 }
 
-/* ---- death ---- */
-
-static void worker_died(struct parent *p, struct child *c)
+bool parent_on_alive(struct msg_channel *channel, struct msg_in *m)
 {
-	struct parent_slot *s = c->slot;
+	struct child *c = container_of(channel, struct child, channel);
 
-	if (!s || p->state == PARENT_STOPPING)
-		return;
-	if (s->replaced == c) {
-		s->replaced = NULL;
-		return;
-	}
-	s->child = NULL;
-	if (p->state == PARENT_STARTING) {
-		log_error("a worker ended before it served: giving up");
-		parent_give_up(p);
-		return;
-	}
-	if (p->reload.phase == RELOAD_LOADING)
-		reload_failed(p, "a worker died while it loaded the configuration\n");
-	if (loop_now_ms() - c->born_ms >= YOUNG_MS)
-		s->delay_ms = 0;
-	timer_set(&s->respawn, s->delay_ms);
-	s->delay_ms = MIN(MAX(s->delay_ms * 2, (uint64_t)DELAY_FIRST_MS), (uint64_t)DELAY_MAX_MS);
+	(void)m;
+	if (!c->unanswered)
+		return false; /* nobody asked */
+	c->unanswered--;
+	return true;
 }
+
+/* ---- death ---- */
 
 static void died(struct parent *p, struct child *c, int status)
 {
@@ -476,8 +369,8 @@ static void died(struct parent *p, struct child *c, int status)
 	if (c == p->reload.trial) {
 		p->reload.trial = NULL;
 		reload_failed(p, "the process that tried the configuration died\n");
-	} else if (c->role == MSG_WORKER) {
-		worker_died(p, c);
+	} else if (c->slot) {
+		slot_died(c);
 	}
 	loop_bury(&c->grave, bury);
 	parent_child_gone(p);

@@ -8,6 +8,8 @@
 
 /* A child is this program with one argument, its title: "gatehouse: worker 3", "gatehouse: trial". */
 #define CHILD_TITLE "gatehouse: "
+/* "worker", "trial": the title's next word. */
+const char *child_role_name(enum msg_role role);
 
 /* Its end of the control socket. */
 enum { CHILD_SOCKET = 3 };
@@ -23,7 +25,5 @@ void child_drain(struct child *c, uint64_t after_ms);
 void child_kill(struct child *c);
 /* Collects those that have ended. */
 void child_reap(struct parent *p);
-/* As many slots as the current configuration asks for, each with a worker, all started as the right user. */
-void child_settle(struct parent *p);
-/* Asks all workers for a sign of life, and ends those that gave none. */
+/* Asks all that live long for a sign of life, and ends those that gave none. */
 void child_ping(struct parent *p);

@@ -1,5 +1,7 @@
 /* Which function handles which message, by role: one look at what a role listens to. */
+#include "proxy/helper.h"
 #include "proxy/parent.h"
+#include "proxy/resolver.h"
 #include "proxy/trial.h"
 #include "proxy/worker.h"
 
@@ -17,4 +19,11 @@ const struct msg_handlers handlers_worker = {
 
 const struct msg_handlers handlers_trial = {
 	.on[MSG_LOAD] = trial_on_load,
+};
+
+const struct msg_handlers handlers_resolver = {
+	.on[MSG_BEGIN] = helper_on_begin,
+	.on[MSG_LOGFILE] = helper_on_logfile,
+	.on[MSG_STATUS] = helper_on_status,
+	.on[MSG_DRAIN] = helper_on_drain,
 };

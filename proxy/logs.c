@@ -107,11 +107,18 @@ void logs_settle(struct parent *p)
 	}
 }
 
+void logs_send_error_log(struct child *c, const struct parent_conf *conf)
+{
+	struct msg_logfile m = { .generation = conf->generation, .index = MSG_LOG_ERROR };
+	struct parent_log *error_log = find(c->parent, conf->conf->global.error_log);
+
+	msg_send(&c->channel, MSG_LOGFILE, &m, sizeof m, error_log ? error_log->fd : STDERR_FILENO);
+}
+
 void logs_send(struct child *c, const struct parent_conf *conf)
 {
 	struct parent *p = c->parent;
 	struct msg_logfile m = { .generation = conf->generation };
-	struct parent_log *error_log = find(p, conf->conf->global.error_log);
 
 	for (size_t i = 0; i < conf->conf->nlogs; i++) {
 		struct parent_log *l = find(p, conf->conf->logs[i].path);
@@ -120,8 +127,7 @@ void logs_send(struct child *c, const struct parent_conf *conf)
 		if (l)
 			msg_send(&c->channel, MSG_LOGFILE, &m, sizeof m, l->fd);
 	}
-	m.index = MSG_LOG_ERROR;
-	msg_send(&c->channel, MSG_LOGFILE, &m, sizeof m, error_log ? error_log->fd : STDERR_FILENO);
+	logs_send_error_log(c, conf);
 }
 
 void logs_reopen(struct parent *p)
@@ -145,6 +151,8 @@ void logs_reopen(struct parent *p)
 
 		if (c->role == MSG_WORKER && c->committed == p->current.generation)
 			logs_send(c, &p->current);
+		else if (c->role & MSG_HELPERS)
+			logs_send_error_log(c, &p->current);
 	}
 }
 

@@ -11,6 +11,8 @@ bool logs_open(struct parent *p, const struct config *conf, struct conf_report *
 void logs_settle(struct parent *p);
 /* Sends a worker those of a configuration. */
 void logs_send(struct child *c, const struct parent_conf *conf);
+/* The one of them that other processes write, too. */
+void logs_send_error_log(struct child *c, const struct parent_conf *conf);
 /* New files under the old names. */
 void logs_reopen(struct parent *p);
 void logs_close(struct parent *p);

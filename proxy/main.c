@@ -8,6 +8,7 @@
 #include "proxy/parent.h"
 #include "proxy/probe.h"
 #include "proxy/quick.h"
+#include "proxy/resolver.h"
 #include "proxy/site.h"
 #include "proxy/trial.h"
 #include "proxy/worker.h"
@@ -323,12 +324,20 @@ static int check(const char *path, bool strict)
 
 static int child(const char *title)
 {
+	static const struct {
+		enum msg_role role;
+		int (*run)(void);
+	} roles[] = {
+		{ MSG_WORKER, worker_run },
+		{ MSG_TRIAL, trial_run },
+		{ MSG_RESOLVER, resolver_run },
+	};
 	const char *role = title + sizeof CHILD_TITLE - 1;
+	size_t n = strcspn(role, " ");
 
-	if (strcmp(role, "trial") == 0)
-		return trial_run();
-	if (strncmp(role, "worker ", 7) == 0)
-		return worker_run();
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
+		if (str_eq(str_of(role, n), str_from_c(child_role_name(roles[i].role))))
+			return roles[i].run();
 	return STATUS_USAGE;
 }
 

@@ -5,6 +5,7 @@
 #include "proxy/logs.h"
 #include "proxy/reload.h"
 #include "proxy/sandbox.h"
+#include "proxy/slot.h"
 #include "proxy/tickets.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -149,12 +150,11 @@ static void stop(struct parent *p, uint64_t after_ms)
 		notify_stopping(&p->notify, after_ms + GRACE_MS);
 		reload_abort(p);
 	}
-	for (unsigned i = 0; i < p->nslots; i++)
-		timer_stop(&p->slots[i].respawn);
+	slot_stop(p);
 	list_for_each(n, &p->children) {
 		struct child *c = list_entry(n, struct child, node);
 
-		if (c->role == MSG_WORKER)
+		if (c->role != MSG_TRIAL)
 			child_drain(c, after_ms);
 	}
 	timer_set(&p->stop_timer, after_ms + GRACE_MS);
@@ -341,7 +341,7 @@ static bool open_parent(struct parent *p)
 	list_init(&p->logs);
 	timer_init(&p->stop_timer, end_all);
 	timer_init(&p->ping_timer, ping);
-	p->slots = base_zalloc(PARENT_SLOTS_MAX * sizeof *p->slots);
+	slot_open(p);
 	p->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	/* by descriptor: a package upgrade puts another file there, and versions must not mix */
 	p->exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -367,7 +367,7 @@ static void close_parent(struct parent *p)
 	close(p->exe);
 	close(p->null);
 	count_free(p->count);
-	free(p->slots);
+	slot_close(p);
 	loop_close();
 }
 

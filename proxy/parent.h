@@ -5,7 +5,8 @@
  *	parent.c   start, signals, stop
  *	reload.c   from a configuration on disk to one that is served, in two phases
  *	listen.c   listening sockets, and which listener their connections belong to
- *	child.c    starting, supervising and ending processes
+ *	child.c    processes: how they begin, what they say, how they end
+ *	slot.c     which of them there are to be, and who takes the place of one that died
  *	logs.c     log files
  *	tickets.c  session ticket keys
  *	notify.c   what the service manager is told
@@ -75,7 +76,7 @@ struct parent_log {
 struct child {
 	struct list node; /* parent.children */
 	struct parent *parent;
-	struct parent_slot *slot; /* NULL: the trial, or a worker that only drains */
+	struct parent_slot *slot; /* NULL: the trial, or one that only drains */
 	struct msg_channel channel;
 	struct grave grave;
 	pid_t pid;
@@ -94,10 +95,12 @@ struct child {
 	bool expected;            /* that it ends */
 };
 
-/* A place for a worker. */
+/* A place for a process that is always there. */
 struct parent_slot {
 	struct parent *parent;
-	struct child *child;     /* NULL while it waits to be started again */
+	enum msg_role role;
+	unsigned index;          /* of a worker */
+	struct child *child;     /* NULL while it waits to be started again, or is not wanted */
 	struct child *replaced;  /* serves until `child` does */
 	struct timer respawn;
 	uint64_t delay_ms;
@@ -122,6 +125,9 @@ enum parent_state { PARENT_STARTING, PARENT_SERVING, PARENT_STOPPING };
 
 enum { PARENT_SLOTS_MAX = COUNT_COLUMNS / 2 };
 
+/* Processes that serve no client; each is there when the configuration needs it. */
+enum { PARENT_RESOLVER, PARENT_HELPERS };
+
 struct parent {
 	const struct parent_options *options;
 	enum parent_state state;
@@ -137,6 +143,7 @@ struct parent {
 	struct list children;
 	struct parent_slot *slots; /* PARENT_SLOTS_MAX of them, nslots in use */
 	unsigned nslots;
+	struct parent_slot helpers[PARENT_HELPERS];
 	uint64_t fd_limit;         /* of children that are born now */
 	uint64_t fd_limit_start;   /* without the key */
 	struct list sockets;

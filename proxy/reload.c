@@ -13,6 +13,7 @@
 #include "proxy/child.h"
 #include "proxy/listen.h"
 #include "proxy/logs.h"
+#include "proxy/slot.h"
 #include <signal.h>
 #include <unistd.h>
 
@@ -215,7 +216,7 @@ static void commit(struct parent *p)
 	logs_settle(p);
 	p->reload.phase = RELOAD_IDLE;
 	parent_settle(p);
-	child_settle(p);
+	slot_settle(p);
 	finish(p);
 }
 

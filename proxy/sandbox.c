@@ -68,69 +68,69 @@ enum rule {
 	BY_FD,       /* of an open descriptor */
 };
 
-#define BOTH (SANDBOX_WORKER | SANDBOX_TRIAL)
+#define ALL (MSG_WORKER | MSG_TRIAL | MSG_HELPERS)
 /* Rows that only a build with sanitizers has. */
-#define SANITIZER (BASE_SANITIZED ? BOTH : 0)
+#define SANITIZER (BASE_SANITIZED ? ALL : 0)
 
 /* Columns: system call, roles, rule, why. One that an architecture does not have is passed over. */
 #define SANDBOX_TABLE(X)                                                                                  \
-	X(epoll_wait, BOTH, ALLOW, "the loop")                                                            \
-	X(epoll_pwait, BOTH, ALLOW, "the loop, where there is no epoll_wait")                             \
-	X(epoll_ctl, BOTH, ALLOW, "the loop")                                                             \
-	X(read, BOTH, ALLOW, "connections")                                                               \
-	X(readv, BOTH, ALLOW, "connections")                                                              \
-	X(recvfrom, BOTH, ALLOW, "connections: recv")                                                     \
-	X(recvmsg, BOTH, ALLOW, "control messages")                                                       \
-	X(write, BOTH, ALLOW, "connections, logs")                                                        \
-	X(writev, BOTH, ALLOW, "connections")                                                             \
-	X(sendto, BOTH, ALLOW, "connections: send")                                                       \
-	X(sendmsg, BOTH, ALLOW, "connections, control messages")                                          \
-	X(close, BOTH, ALLOW, "all descriptors")                                                          \
-	X(shutdown, BOTH, ALLOW, "connections")                                                           \
-	X(accept4, SANDBOX_WORKER, ALLOW, "clients")                                                      \
-	X(socket, SANDBOX_WORKER, STREAM, "dialling")                                                     \
-	X(connect, SANDBOX_WORKER, ALLOW, "dialling")                                                     \
-	X(getsockopt, BOTH, ALLOW, "how a dial ended; what kind of socket a log is")                      \
-	X(setsockopt, BOTH, ALLOW, "TCP_NODELAY, SO_LINGER")                                              \
-	X(getsockname, BOTH, ALLOW, "which listener a client came to")                                    \
-	X(getpeername, BOTH, ALLOW, "dialling: connected to itself?")                                     \
-	X(ioctl, BOTH, UNSENT, "is what was sent acknowledged?")                                          \
-	X(poll, BOTH, ALLOW, "would the log block?")                                                      \
-	X(ppoll, BOTH, ALLOW, "the same, where there is no poll")                                         \
-	X(fcntl, BOTH, ALLOW, "descriptors for messages, seals of a bundle, logs that must not block")    \
-	X(dup2, BOTH, ALLOW, "the log takes the place of standard error")                                 \
-	X(dup3, BOTH, ALLOW, "the same, where there is no dup2")                                          \
-	X(fstat, BOTH, ALLOW, "is a log a file? how long is a bundle?")                                   \
-	X(newfstatat, BOTH, BY_FD, "the same, as C libraries spell it")                                   \
-	X(statx, BOTH, BY_FD, "the same, as C libraries spell it")                                        \
-	X(lseek, BOTH, ALLOW, "memory streams of the C library")                                          \
-	X(open, BOTH, REFUSE, "the time zone again, when it has changed")                                 \
-	X(openat, BOTH, REFUSE, "the same; entropy files")                                                \
-	X(stat, BOTH, REFUSE, "the same")                                                                 \
-	X(access, BOTH, REFUSE, "the same")                                                               \
-	X(readlink, BOTH, REFUSE, "the same")                                                             \
-	X(brk, BOTH, ALLOW, "memory")                                                                     \
-	X(mmap, BOTH, NOT_EXEC, "memory, bundles, counters")                                              \
-	X(mmap2, BOTH, NOT_EXEC, "the same on 32 bits")                                                   \
-	X(mprotect, BOTH, NOT_EXEC, "memory")                                                             \
-	X(mremap, BOTH, ALLOW, "memory")                                                                  \
-	X(munmap, BOTH, ALLOW, "memory")                                                                  \
-	X(madvise, BOTH, ALLOW, "memory goes back")                                                       \
-	X(getrandom, BOTH, ALLOW, "OpenSSL; hash seeds")                                                  \
-	X(clock_gettime, BOTH, ALLOW, "clocks, where the vdso has none")                                  \
-	X(gettimeofday, BOTH, ALLOW, "the same")                                                          \
-	X(time, BOTH, ALLOW, "the same")                                                                  \
-	X(futex, BOTH, ALLOW, "locks of libraries")                                                       \
-	X(getpid, BOTH, ALLOW, "OpenSSL: forked?; abort")                                                 \
-	X(gettid, BOTH, ALLOW, "abort")                                                                   \
-	X(tgkill, BOTH, OWN_PROCESS, "abort")                                                             \
+	X(epoll_wait, ALL, ALLOW, "the loop")                                                             \
+	X(epoll_pwait, ALL, ALLOW, "the loop, where there is no epoll_wait")                              \
+	X(epoll_ctl, ALL, ALLOW, "the loop")                                                              \
+	X(read, ALL, ALLOW, "connections")                                                                \
+	X(readv, ALL, ALLOW, "connections")                                                               \
+	X(recvfrom, ALL, ALLOW, "connections: recv")                                                      \
+	X(recvmsg, ALL, ALLOW, "control messages")                                                        \
+	X(write, ALL, ALLOW, "connections, logs")                                                         \
+	X(writev, ALL, ALLOW, "connections")                                                              \
+	X(sendto, ALL, ALLOW, "connections: send")                                                        \
+	X(sendmsg, ALL, ALLOW, "connections, control messages")                                           \
+	X(close, ALL, ALLOW, "all descriptors")                                                           \
+	X(shutdown, ALL, ALLOW, "connections")                                                            \
+	X(accept4, MSG_WORKER, ALLOW, "clients")                                                          \
+	X(socket, MSG_WORKER, STREAM, "dialling")                                                         \
+	X(connect, MSG_WORKER, ALLOW, "dialling")                                                         \
+	X(getsockopt, ALL, ALLOW, "how a dial ended; what kind of socket a log is")                       \
+	X(setsockopt, ALL, ALLOW, "TCP_NODELAY, SO_LINGER")                                               \
+	X(getsockname, ALL, ALLOW, "which listener a client came to")                                     \
+	X(getpeername, ALL, ALLOW, "dialling: connected to itself?")                                      \
+	X(ioctl, ALL, UNSENT, "is what was sent acknowledged?")                                           \
+	X(poll, ALL, ALLOW, "would the log block?")                                                       \
+	X(ppoll, ALL, ALLOW, "the same, where there is no poll")                                          \
+	X(fcntl, ALL, ALLOW, "descriptors for messages, seals of a bundle, logs that must not block")     \
+	X(dup2, ALL, ALLOW, "the log takes the place of standard error")                                  \
+	X(dup3, ALL, ALLOW, "the same, where there is no dup2")                                           \
+	X(fstat, ALL, ALLOW, "is a log a file? how long is a bundle?")                                    \
+	X(newfstatat, ALL, BY_FD, "the same, as C libraries spell it")                                    \
+	X(statx, ALL, BY_FD, "the same, as C libraries spell it")                                         \
+	X(lseek, ALL, ALLOW, "memory streams of the C library")                                           \
+	X(open, ALL, REFUSE, "the time zone again, when it has changed")                                  \
+	X(openat, ALL, REFUSE, "the same; entropy files")                                                 \
+	X(stat, ALL, REFUSE, "the same")                                                                  \
+	X(access, ALL, REFUSE, "the same")                                                                \
+	X(readlink, ALL, REFUSE, "the same")                                                              \
+	X(brk, ALL, ALLOW, "memory")                                                                      \
+	X(mmap, ALL, NOT_EXEC, "memory, bundles, counters")                                               \
+	X(mmap2, ALL, NOT_EXEC, "the same on 32 bits")                                                    \
+	X(mprotect, ALL, NOT_EXEC, "memory")                                                              \
+	X(mremap, ALL, ALLOW, "memory")                                                                   \
+	X(munmap, ALL, ALLOW, "memory")                                                                   \
+	X(madvise, ALL, ALLOW, "memory goes back")                                                        \
+	X(getrandom, ALL, ALLOW, "OpenSSL; hash seeds")                                                   \
+	X(clock_gettime, ALL, ALLOW, "clocks, where the vdso has none")                                   \
+	X(gettimeofday, ALL, ALLOW, "the same")                                                           \
+	X(time, ALL, ALLOW, "the same")                                                                   \
+	X(futex, ALL, ALLOW, "locks of libraries")                                                        \
+	X(getpid, ALL, ALLOW, "OpenSSL: forked?; abort")                                                  \
+	X(gettid, ALL, ALLOW, "abort")                                                                    \
+	X(tgkill, ALL, OWN_PROCESS, "abort")                                                              \
 	X(kill, SANITIZER, OWN_PROCESS, "how a sanitizer ends the process")                               \
-	X(rt_sigaction, BOTH, ALLOW, "abort")                                                             \
-	X(rt_sigprocmask, BOTH, ALLOW, "abort")                                                           \
-	X(rt_sigreturn, BOTH, ALLOW, "after a signal's handler")                                          \
-	X(restart_syscall, BOTH, ALLOW, "a call goes on after SIGCONT")                                   \
-	X(exit, BOTH, ALLOW, "the end")                                                                   \
-	X(exit_group, BOTH, ALLOW, "the end")                                                             \
+	X(rt_sigaction, ALL, ALLOW, "abort")                                                              \
+	X(rt_sigprocmask, ALL, ALLOW, "abort")                                                            \
+	X(rt_sigreturn, ALL, ALLOW, "after a signal's handler")                                           \
+	X(restart_syscall, ALL, ALLOW, "a call goes on after SIGCONT")                                    \
+	X(exit, ALL, ALLOW, "the end")                                                                    \
+	X(exit_group, ALL, ALLOW, "the end")                                                              \
 	/* the leak checker stops the process from a thread that reads its memory; reports name source */ \
 	X(open, SANITIZER, ALLOW, "/proc/self/maps, the program for its symbols")                         \
 	X(openat, SANITIZER, ALLOW, "the same")                                                           \
@@ -270,7 +270,7 @@ const char *sandbox_missing(void)
 	return !landlock ? "landlock" : !seccomp ? "seccomp" : NULL;
 }
 
-const char *sandbox_enter(enum sandbox_role role)
+const char *sandbox_enter(enum msg_role role)
 {
 	const char *wrong = NULL;
 

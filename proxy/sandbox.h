@@ -7,13 +7,7 @@
  */
 #pragma once
 
-#include "core/base.h"
-
-/* Bits: the rows of the table name whom they are for. */
-enum sandbox_role {
-	SANDBOX_WORKER = 1,
-	SANDBOX_TRIAL = 2,
-};
+#include "core/msg.h"
 
 /* Which of the two this kernel does not have, for the log; NULL: none. */
 const char *sandbox_missing(void);
@@ -22,6 +16,6 @@ const char *sandbox_missing(void);
  * For good. What the kernel does not have is left out. Returns what failed all the same, or NULL; errno says
  * why. A system call that no row allows ends the process by SIGSYS.
  */
-const char *sandbox_enter(enum sandbox_role role) MUST_USE;
+const char *sandbox_enter(enum msg_role role) MUST_USE;
 /* The first half of it, for who has no_new_privs: no file can be opened any more. */
 const char *sandbox_leave_files(void) MUST_USE;

@@ -174,16 +174,6 @@ bool worker_on_tickets(struct msg_channel *c, struct msg_in *m)
 	return true;
 }
 
-/* Standard error is where the log goes, and what a library or a sanitizer may have to say. */
-static bool set_error_log(int fd)
-{
-	bool ok = dup2(fd, STDERR_FILENO) >= 0;
-
-	if (ok)
-		log_set_fd(STDERR_FILENO);
-	return ok;
-}
-
 bool worker_on_logfile(struct msg_channel *c, struct msg_in *m)
 {
 	struct worker *w = worker_of(c);
@@ -191,7 +181,7 @@ bool worker_on_logfile(struct msg_channel *c, struct msg_in *m)
 	struct site *s = w->next_generation == l->generation ? w->next : site_current();
 
 	if (l->index == MSG_LOG_ERROR)
-		return set_error_log(m->fd);
+		return born_set_error_log(m->fd);
 	if (!s || l->index >= site_config(s)->nlogs)
 		return w->leaving;
 	site_set_log(s, l->index, msg_take_fd(m));

@@ -228,7 +228,9 @@ static void wrong_sizes_end_the_sender(void **state)
 
 static void wrong_senders_are_ended(void **state)
 {
-	static const enum msg_role roles[] = { MSG_PARENT, MSG_WORKER, MSG_TRIAL };
+	static const enum msg_role roles[] = {
+		MSG_PARENT, MSG_WORKER, MSG_TRIAL, MSG_RESOLVER, MSG_ACME,
+	};
 	struct rig r;
 
 	(void)state;

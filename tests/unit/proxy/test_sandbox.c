@@ -15,7 +15,7 @@
 
 enum { GOOD = 0, BAD = 1, NO_SANDBOX = 2 };
 
-static int in_sandbox(enum sandbox_role role, int (*act)(void))
+static int in_sandbox(enum msg_role role, int (*act)(void))
 {
 	pid_t pid = bug_fork();
 
@@ -115,19 +115,19 @@ static int fork_one(void)
 static void test_what_ends_it(void **state)
 {
 	(void)state;
-	assert_ended(SANDBOX_WORKER, run_a_program);
-	assert_ended(SANDBOX_WORKER, packet_socket);
-	assert_ended(SANDBOX_WORKER, datagram_socket);
-	assert_ended(SANDBOX_WORKER, raw_socket);
-	assert_ended(SANDBOX_WORKER, bound_socket);
-	assert_ended(SANDBOX_WORKER, signal_to_another);
-	assert_ended(SANDBOX_WORKER, another_user);
-	assert_ended(SANDBOX_WORKER, remove_a_file);
-	assert_ended(SANDBOX_WORKER, executable_memory);
-	assert_ended(SANDBOX_WORKER, now_executable);
+	assert_ended(MSG_WORKER, run_a_program);
+	assert_ended(MSG_WORKER, packet_socket);
+	assert_ended(MSG_WORKER, datagram_socket);
+	assert_ended(MSG_WORKER, raw_socket);
+	assert_ended(MSG_WORKER, bound_socket);
+	assert_ended(MSG_WORKER, signal_to_another);
+	assert_ended(MSG_WORKER, another_user);
+	assert_ended(MSG_WORKER, remove_a_file);
+	assert_ended(MSG_WORKER, executable_memory);
+	assert_ended(MSG_WORKER, now_executable);
 	/* a worker dials, a trial does not */
-	assert_ended(SANDBOX_TRIAL, stream_socket);
-	assert_ended(SANDBOX_TRIAL, run_a_program);
+	assert_ended(MSG_TRIAL, stream_socket);
+	assert_ended(MSG_TRIAL, run_a_program);
 }
 
 /* The leak checker does these. */
@@ -136,8 +136,8 @@ static void test_what_ends_it_without_sanitizers(void **state)
 	(void)state;
 	if (BASE_SANITIZED)
 		return;
-	assert_ended(SANDBOX_WORKER, trace);
-	assert_ended(SANDBOX_WORKER, fork_one);
+	assert_ended(MSG_WORKER, trace);
+	assert_ended(MSG_WORKER, fork_one);
 }
 
 /* ---- what is refused ---- */
@@ -159,9 +159,9 @@ static void test_files_are_refused(void **state)
 	(void)state;
 	if (BASE_SANITIZED)
 		return;
-	assert_good(SANDBOX_WORKER, read_a_file);
-	assert_good(SANDBOX_WORKER, look_at_a_file);
-	assert_good(SANDBOX_TRIAL, read_a_file);
+	assert_good(MSG_WORKER, read_a_file);
+	assert_good(MSG_WORKER, look_at_a_file);
+	assert_good(MSG_TRIAL, read_a_file);
 }
 
 /* ---- what works ---- */
@@ -218,12 +218,12 @@ static void test_what_works(void **state)
 	int status;
 
 	(void)state;
-	assert_good(SANDBOX_WORKER, dial);
-	assert_good(SANDBOX_WORKER, memory);
-	assert_good(SANDBOX_WORKER, look_at_own);
-	assert_good(SANDBOX_TRIAL, memory);
+	assert_good(MSG_WORKER, dial);
+	assert_good(MSG_WORKER, memory);
+	assert_good(MSG_WORKER, look_at_own);
+	assert_good(MSG_TRIAL, memory);
 	/* an assertion that fails ends it as ever */
-	status = in_sandbox(SANDBOX_WORKER, die_by_abort);
+	status = in_sandbox(MSG_WORKER, die_by_abort);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
