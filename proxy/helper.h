@@ -6,9 +6,9 @@
 
 #include "core/msg.h"
 
-msg_handler helper_on_begin;
-msg_handler helper_on_logfile;
-msg_handler helper_on_status;
-msg_handler helper_on_drain;
+bool helper_on_begin(struct msg_channel *c, struct msg_in *m);
+bool helper_on_logfile(struct msg_channel *c, struct msg_in *m);
+bool helper_on_status(struct msg_channel *c, struct msg_in *m);
+bool helper_on_drain(struct msg_channel *c, struct msg_in *m);
 /* For born_begin: nobody is left to work for. */
 void helper_ended(struct msg_channel *c, const char *why);
