@@ -200,7 +200,9 @@ static void bind_files(struct config *c, struct conf_bundle *b, struct conf_repo
 			*slot = NULL;
 	}
 	for (size_t i = 0; i < c->nfiles; i++)
-		if (!c->files[i]->bytes.p && *conf_map_at(&tmp, &files, c->files[i]->path))
+		if (!c->files[i]->bytes.p && c->files[i]->needed &&
+		    c->files[i]->audience & CONF_FOR_WORKERS &&
+		    *conf_map_at(&tmp, &files, c->files[i]->path))
 			conf_report_add(r, CONF_ERROR, c->files[i]->pos, NULL,
 					"\"%.*s\" is not in the bundle", CONF_QUOTE(c->files[i]->path));
 	arena_fini(&tmp);
@@ -319,14 +321,50 @@ static void add_remark(struct records *to, struct str path, enum conf_record_kin
 	to->list[to->n++] = (struct conf_record){ .path = path, .bytes = str_of(text, n), .kind = kind };
 }
 
-static void read_named(const struct conf_file *f, struct records *to)
+static void forget_last(struct records *to)
+{
+	const struct conf_record *rec = &to->list[--to->n];
+	char *p = (char *)(uintptr_t)rec->bytes.p;
+
+	if (p)
+		explicit_bzero(p, rec->bytes.n);
+	free(p);
+}
+
+/* As conf_read_file, but what could not be written to the store is taken from memory. */
+static int read_file(const struct conf_file *f, const struct conf_given *given, struct str *bytes,
+		     unsigned *mode)
+{
+	for (size_t i = 0; given && f->is_store && i < given->nkept; i++) {
+		struct str kept = given->kept[i].bytes;
+		char *p;
+
+		if (!str_eq(given->kept[i].path, f->path))
+			continue;
+		if (!kept.n)
+			return ENOENT;
+		p = base_alloc(kept.n);
+		memcpy(p, kept.p, kept.n);
+		*bytes = str_of(p, kept.n);
+		*mode = 0600;
+		return 0;
+	}
+	return conf_read_file(f->path.p, CONF_FILE_BYTES, bytes, mode);
+}
+
+static void read_named(const struct conf_file *f, const struct conf_given *given, struct records *to)
 {
 	const char *remedy = NULL;
 	struct str bytes;
 	unsigned mode;
 	char why[128];
-	int e = conf_read_file(f->path.p, CONF_FILE_BYTES, &bytes, &mode);
+	int e;
 
+	if (f->is_store && !(f->audience & CONF_FOR_WORKERS))
+		return;
+	e = read_file(f, given, &bytes, &mode);
+	if (e == ENOENT && f->is_store)
+		return;
 	if (e == EACCES) {
 		snprintf(why, sizeof why,
 			 "let the user that starts this (uid %u) read it and enter its directories",
@@ -336,14 +374,16 @@ static void read_named(const struct conf_file *f, struct records *to)
 		remedy = "check the path";
 	}
 	if (e) {
-		add_remark(to, f->path, CONF_RECORD_ERROR, remedy, "cannot read \"%.*s\": %s",
-			   CONF_QUOTE(f->path), conf_read_error(e));
+		add_remark(to, f->path, f->needed ? CONF_RECORD_ERROR : CONF_RECORD_WARNING, remedy,
+			   "cannot read \"%.*s\": %s", CONF_QUOTE(f->path), conf_read_error(e));
 		return;
 	}
 	if (f->secret && mode & S_IROTH)
 		add_remark(to, f->path, CONF_RECORD_WARNING, "chmod o-r",
 			   "everybody can read \"%.*s\", which holds secrets", CONF_QUOTE(f->path));
 	to->list[to->n++] = (struct conf_record){ .path = f->path, .bytes = bytes, .kind = CONF_RECORD_FILE };
+	if (!(f->audience & CONF_FOR_WORKERS))
+		forget_last(to); /* that it can be read is all that they need */
 }
 
 /* The configuration's own files first, then those it names. */
@@ -366,13 +406,8 @@ static int write_records(const struct conf_source *src, size_t n, const struct r
 /* Keys are not left behind in memory. */
 static void forget(struct records *named)
 {
-	for (size_t i = 0; i < named->n; i++) {
-		char *p = (char *)(uintptr_t)named->list[i].bytes.p;
-
-		if (p)
-			explicit_bzero(p, named->list[i].bytes.n);
-		free(p);
-	}
+	while (named->n)
+		forget_last(named);
 	free(named->list);
 }
 
@@ -385,7 +420,8 @@ static struct config *load_anyhow(const struct conf_source *src, size_t n, struc
 	return conf_load_close_anyhow(l);
 }
 
-int conf_make_bundle_from(const struct conf_source *src, size_t n, struct conf_report *r, struct config **out)
+int conf_make_bundle_from(const struct conf_source *src, size_t n, const struct conf_given *given,
+			  struct conf_report *r, struct config **out)
 {
 	struct conf_report said; /* for others to say */
 	struct records named = { 0 };
@@ -397,7 +433,7 @@ int conf_make_bundle_from(const struct conf_source *src, size_t n, struct conf_r
 	c = load_anyhow(src, n, &said);
 	named.list = base_zalloc((2 * c->nfiles + 1) * sizeof *named.list);
 	for (size_t i = 0; i < c->nfiles; i++)
-		read_named(c->files[i], &named);
+		read_named(c->files[i], given, &named);
 	fd = write_records(src, n, &named);
 	if (fd < 0 || !conf_bundle_map(&b, fd)) {
 		conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "cannot make the bundle: %s",
@@ -417,8 +453,10 @@ int conf_make_bundle_from(const struct conf_source *src, size_t n, struct conf_r
 	return fd;
 }
 
-int conf_make_bundle(const char *path, struct conf_report *r, struct config **out)
+int conf_make_bundle(const char *path, const struct conf_given *given, struct conf_report *r,
+		     struct config **out)
 {
+	struct conf_source *all;
 	struct conf_found f;
 	int fd = -1;
 
@@ -427,8 +465,62 @@ int conf_make_bundle(const char *path, struct conf_report *r, struct config **ou
 	/* of several files one may be missing: what is in the others is looked at nevertheless */
 	if (!conf_find(&f, path, r) && out)
 		out = NULL;
-	if (f.n)
-		fd = conf_make_bundle_from(f.sources, f.n, r, out);
+	if (f.n) {
+		all = base_alloc((f.n + 1) * sizeof *all);
+		memcpy(all, f.sources, f.n * sizeof *all);
+		if (given && given->more.path.p)
+			all[f.n] = given->more;
+		fd = conf_make_bundle_from(all, f.n + (given && given->more.path.p), given, r, out);
+		free(all);
+	}
 	conf_found_fini(&f);
+	return fd;
+}
+
+/* ---- the same once more, with another store, or for others ---- */
+
+int conf_bundle_again(int fd, const struct config *c, enum conf_audience audience,
+		      const struct conf_given *given)
+{
+	struct conf_map files = { 0 };
+	struct records named = { 0 };
+	struct conf_record *all;
+	struct conf_bundle b;
+	struct arena tmp;
+	size_t n = 0;
+	int e;
+
+	if (!conf_bundle_map(&b, fd)) {
+		errno = ENOMEM; /* it is ours, and sealed */
+		return -1;
+	}
+	arena_init(&tmp);
+	named.list = base_zalloc((2 * c->nfiles + 1) * sizeof *named.list);
+	all = base_zalloc((b.n + 2 * c->nfiles + 1) * sizeof *all);
+	for (size_t i = 0; i < c->nfiles; i++) {
+		const struct conf_file *f = c->files[i];
+		bool anew = f->audience & audience && (f->is_store || audience == CONF_FOR_ACME);
+		struct str bytes;
+		unsigned mode;
+
+		*conf_map_at(&tmp, &files, f->path) = c->files[i];
+		if (anew && read_file(f, given, &bytes, &mode) == 0)
+			named.list[named.n++] = (struct conf_record){ f->path, bytes, CONF_RECORD_FILE };
+	}
+	for (size_t i = 0; i < b.n; i++) {
+		const struct conf_file *f = *conf_map_at(&tmp, &files, b.records[i].path);
+
+		if (b.records[i].kind == CONF_RECORD_SOURCE ||
+		    (audience == CONF_FOR_WORKERS && !(f && f->is_store)))
+			all[n++] = b.records[i];
+	}
+	memcpy(all + n, named.list, named.n * sizeof *all);
+	fd = conf_bundle_write(all, n + named.n);
+	e = errno;
+	free(all);
+	forget(&named);
+	arena_fini(&tmp);
+	conf_bundle_unmap(&b);
+	errno = e;
 	return fd;
 }

@@ -22,6 +22,13 @@ struct conf_record {
 	enum conf_record_kind kind;
 };
 
+/* What the parent knows beside what is on disk. Borrowed. */
+struct conf_given {
+	struct conf_source more;         /* read as if it were the last file; path absent: there is none */
+	const struct conf_record *kept;  /* files of the store that could not be written: these are right */
+	size_t nkept;
+};
+
 struct conf_bundle {
 	struct conf_record *records; /* slices of map; the array itself is allocated */
 	size_t n;
@@ -48,10 +55,18 @@ void conf_bundle_unmap(struct conf_bundle *b);
  * it, so that all of it is said in one place. r has only what cannot be seen there. One reference in *out,
  * when out is not NULL; there is none when there are errors.
  */
-int conf_make_bundle(const char *path, struct conf_report *r, struct config **out) MUST_USE;
+int conf_make_bundle(const char *path, const struct conf_given *given, struct conf_report *r,
+		     struct config **out) MUST_USE;
 /* The same for configuration files that are in memory already. */
-int conf_make_bundle_from(const struct conf_source *src, size_t n, struct conf_report *r,
-			  struct config **out) MUST_USE;
+int conf_make_bundle_from(const struct conf_source *src, size_t n, const struct conf_given *given,
+			  struct conf_report *r, struct config **out) MUST_USE;
+/*
+ * From a bundle that was made so, and its configuration c, for one audience. For workers: the same, but with
+ * the store's files as they are now; nothing that the user wrote is looked at again. For acme: the sources,
+ * and the files that are for it. -1 with errno: there is no memory for it. The caller owns the result.
+ */
+int conf_bundle_again(int fd, const struct config *c, enum conf_audience audience,
+		      const struct conf_given *given) MUST_USE;
 /*
  * The other side: the configuration that the bundle holds, with config.files[]->bytes pointing into its
  * mapping, which conf_put of the last reference ends. NULL: r says why. fd stays the caller's.

@@ -102,9 +102,59 @@ struct conf_raw {
 	struct conf_pos pos; /* of the first such key; line 0: there is none */
 };
 
-/* A certificate with its chain, and its key: paths. bytes: conf_file of the same path */
+/*
+ * A certificate with its chain, and its key: paths. bytes: conf_file of the same path. Both may be one file:
+ * the chain first, then the key.
+ */
 struct conf_cert {
 	struct conf_entry cert, key;
+};
+
+/* ---- certificates that a CA is asked for (RFC 8555) ---- */
+
+enum conf_acme_kind { CONF_ACME_ECDSA, CONF_ACME_RSA, CONF_ACME_KINDS };
+
+enum conf_acme_challenge {
+	CONF_ACME_TLS_ALPN_01, /* RFC 8737 */
+	CONF_ACME_HTTP_01,     /* RFC 8555 section 8.3 */
+	CONF_ACME_DNS_01,      /* section 8.4: by a hook program */
+	CONF_ACME_CHALLENGES,
+};
+
+/* An account with a CA. */
+struct conf_acme_account {
+	struct str directory;         /* URL, https:// */
+	struct conf_pos pos;          /* where it was written, or what asks for it */
+	struct conf_file *file;       /* its key and what the CA said about it; in the store */
+	struct conf_file *trust;      /* CA certificates for the directory's own https; NULL: the system's */
+	struct str *emails;           /* contacts, without "mailto:" */
+	size_t nemails;
+	struct str eab_kid, eab_hmac; /* external account binding (section 7.3.4): key as base64url */
+	struct conf_file *eab_file;   /* or it lies there; NULL: none does */
+};
+
+/* A certificate to be had, of each kind of key one. */
+struct conf_acme_cert {
+	struct str id;                /* its first name: unique */
+	struct str *names;            /* lower case; what it is to be good for */
+	size_t nnames;
+	bool kinds[CONF_ACME_KINDS];
+	struct conf_file *certs[CONF_ACME_KINDS]; /* in the store; NULL: not that kind */
+	struct conf_file *keys[CONF_ACME_KINDS];  /* the same file, or one of its own */
+	struct conf_file *state;      /* what is known of orders; in the store */
+	enum conf_acme_challenge challenges[CONF_ACME_CHALLENGES]; /* in the order they are tried */
+	size_t nchallenges;
+	struct str hook;              /* program for dns-01 */
+	struct conf_acme_account **accounts; /* in the order they are tried */
+	size_t naccounts;
+	struct conf_pos pos;
+};
+
+struct conf_acme {
+	struct conf_acme_cert **certs;
+	size_t ncerts;
+	struct conf_acme_account **accounts; /* all of them */
+	size_t naccounts;
 };
 
 struct conf_vhost {
@@ -115,6 +165,8 @@ struct conf_vhost {
 	bool tls;
 	struct conf_cert *certs;     /* one for each kind of key */
 	size_t ncerts;
+	struct conf_acme_cert *acme; /* where they come from; NULL: from the user */
+	bool ignore_missing_cert;    /* without them: its handshakes fail, and nothing else does */
 	struct conf_entry ca;        /* path: completes chains */
 	struct conf_entry client_ca; /* path: clients need a certificate that leads up to one of these */
 	struct conf_entry ciphers, tls13_ciphers, curves;
@@ -153,12 +205,18 @@ struct conf_listener {
 	struct conf_pos pos;    /* of the port key */
 };
 
+/* Whose bundle a file goes into: bits. */
+enum conf_audience { CONF_FOR_WORKERS = 1, CONF_FOR_ACME = 2 };
+
 /* A file the configuration names and the parent reads: certificates, keys, passwords, pages. */
 struct conf_file {
 	struct str path;
-	struct str bytes; /* as bundled */
+	struct str bytes; /* as bundled; absent: it is not there, or is for others */
 	struct conf_pos pos;
+	unsigned audience;
 	bool secret;
+	bool needed;      /* without it the configuration cannot be served */
+	bool is_store;    /* written by the parent, on behalf of the acme process */
 };
 
 struct conf_log {
@@ -176,6 +234,7 @@ struct conf_reject {
 struct conf_global {
 	unsigned workers;       /* count-threads; 0: as many as CPUs */
 	struct str username, groupname;
+	struct str acme_username; /* whom the acme process and its hooks run as; empty: as workers do */
 	struct str pid_file, control_socket, state_dir;
 	struct str error_log;   /* a path, "syslog" or "syslog:PATH"; empty: stderr */
 	uint64_t rlimit_nofile; /* 0: as many as the parent may have */
@@ -207,6 +266,7 @@ struct config {
 	size_t nlogs;
 	struct conf_file **files;
 	size_t nfiles;
+	struct conf_acme acme;
 	void *map; /* the bundle that files[]->bytes lie in; NULL without one */
 	size_t map_bytes;
 };

@@ -3,6 +3,8 @@
  */
 #include "conf/priv.h"
 
+#define STATE_DIR "/var/lib/gatehouse"
+
 /* Setters that the rows of several scopes name; `at` is where the value goes. */
 
 void conf_set_none(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
@@ -289,6 +291,8 @@ void conf_finish_global(struct conf_loader *l)
 		conf_error(l, old->key, "keep one of them",
 			   "\"ip-limit-wsi\" is limits.connections-per-address, which is written at %s",
 			   conf_place(l, new->key->pos));
+	if (!l->c->global.state_dir.n)
+		l->c->global.state_dir = STR(STATE_DIR);
 	if (socket.n > CONF_UNIX_PATH_BYTES)
 		conf_error(l, l->global_seen[CONF_KEY_CONTROL_SOCKET], NULL,
 			   "a socket's path has at most 107 bytes");

@@ -68,6 +68,7 @@ enum {
 #define V(member) offsetof(struct conf_vhost_draft, member)
 #define M(member) offsetof(struct conf_mount_draft, m.member)
 #define R(member) offsetof(struct conf_raw, member)
+#define A(member) offsetof(struct conf_acme_keys, member)
 
 static const struct conf_key keys[CONF_KEY_COUNT] = {
 #define X(id_, scope_, name_, aliases_, kind_, state_, flags_, set_, at_, what_) \

@@ -19,7 +19,7 @@
 	X(LIMITS, "in limits")       \
 	X(TIMEOUTS, "in timeouts")   \
 	X(RAW_PROXY, "in raw-proxy") \
-	X(ACME, "in lws-acme-client")
+	X(ACME, "in acme")
 
 /* Columns: kind, what a value of it is called, how it is written. */
 #define CONF_KIND_TABLE(X)                                                                         \
@@ -67,6 +67,33 @@ enum conf_key_flags {
 	CONF_NEW_WORKERS = 2, /* a change takes new worker processes */
 };
 
+#define CONF_ALIAS(name) name
+#define CONF_NO_ALIAS(name) ""
+
+/*
+ * How a certificate is obtained, the same in a vhost, for all of them in `global`, and in `acme` in either.
+ * Columns as below; ALIAS(name): what it is called there, too.
+ */
+#define CONF_ACME_TABLE(X, S, ALIAS)                                                                         \
+	X(S##_ACME_DIRECTORY_URL, S, "directory-url", ALIAS("acme-directory directory"), TEXTS, WORKS, ONCE, \
+	  acme_entries, A(directories), "the CA's ACME directory; of several the next when one fails")       \
+	X(S##_ACME_DIRECTORY_CA, S, "directory-ca", ALIAS("acme-directory-ca"), TEXT, WORKS, ONCE,           \
+	  acme_entry, A(trust), "CA certificates that the directory's own is checked against, PEM")          \
+	X(S##_ACME_KEY, S, "acme-key", ALIAS("key"), TEXT, WORKS, ONCE, acme_entry, A(kinds),                \
+	  "kind of the certificate's key: ecdsa, rsa or both; ecdsa without")                                \
+	X(S##_ACME_CHALLENGE, S, "acme-challenge", ALIAS("challenge"), TEXTS, WORKS, ONCE, acme_entries,     \
+	  A(challenges), "how the CA is shown whose name it is, best first: tls-alpn-01, http-01, dns-01")   \
+	X(S##_ACME_HOOK, S, "acme-hook", ALIAS("hook"), TEXT, WORKS, ONCE, acme_entry, A(hook),              \
+	  "program that sets a TXT record for dns-01: add|remove NAME VALUE")                                \
+	X(S##_ACME_EMAIL, S, "acme-email", ALIAS("email"), TEXTS, WORKS, ONCE, acme_entries, A(emails),      \
+	  "whom the CA writes to")                                                                           \
+	X(S##_ACME_EAB_KID, S, "eab-kid", ALIAS("acme-eab-kid"), TEXT, WORKS, ONCE, acme_entry, A(eab_kid),  \
+	  "key id, where a CA binds accounts to its customers")                                              \
+	X(S##_ACME_EAB_HMAC, S, "eab-hmac", ALIAS("acme-eab-hmac"), TEXT, WORKS, ONCE, acme_entry,           \
+	  A(eab_hmac), "the key that goes with it, in base64url")                                            \
+	X(S##_ACME_EAB_HMAC_FILE, S, "eab-hmac-file", ALIAS("acme-eab-hmac-file"), TEXT, WORKS, ONCE,        \
+	  acme_entry, A(eab_file), "file of that key")
+
 /*
  * Columns: id, scope, name, other names (separated by blanks), kind, state, flags, setter, where the
  * setter puts it, what it is. A key that is NOTHING or LATER has no setter: its value is only looked
@@ -88,7 +115,7 @@ enum conf_key_flags {
 	X(CONTROL_SOCKET, GLOBAL, "control-socket", "", TEXT, WORKS, ONCE, path, G(control_socket),          \
 	  "Unix socket for commands")                                                                        \
 	X(STATE_DIR, GLOBAL, "state-dir", "", TEXT, WORKS, ONCE, path, G(state_dir),                         \
-	  "directory for what outlives the process")                                                         \
+	  "directory for what outlives the process; /var/lib/gatehouse without")                                                         \
 	X(ERROR_LOG, GLOBAL, "error-log", "", TEXT, WORKS, ONCE, error_log, 0,                               \
 	  "file for the log, syslog, or stderr, as without")                                                 \
 	X(SERVER_STRING, GLOBAL, "server-string", "", TEXT, WORKS, ONCE, text, G(server_string),             \
@@ -125,6 +152,13 @@ enum conf_key_flags {
 	  "upstreams get a Forwarded field, too (RFC 7239)")                                                 \
 	X(VIA, GLOBAL, "via", "", BOOL, WORKS, ONCE, flag, G(via),                                           \
 	  "upstreams and clients get a Via field (RFC 9110 section 7.6.3)")                                  \
+	X(ACME_USERNAME, GLOBAL, "acme-username", "", TEXT, WORKS, ONCE, text, G(acme_username),             \
+	  "user that the acme process and its hooks run as; as workers without")                             \
+	X(ACME_STAGING, GLOBAL, "acme-staging", "", BOOL, WORKS, ONCE, acme_staging, 0,                      \
+	  "Let's Encrypt's directory for practice instead of the real one; its certificates lie apart")      \
+	X(ACME_DEFAULTS, GLOBAL, "acme", "", SECTION, WORKS, ONCE, acme_defaults, 0,                         \
+	  "what vhosts with acme begin with")                                                                \
+	CONF_ACME_TABLE(X, GLOBAL, CONF_NO_ALIAS)                                                            \
 	/* vhost */                                                                                          \
 	X(NAME, VHOST, "name", "", TEXT, WORKS, ONCE, vhost_name, 0,                                         \
 	  "host name, or *.example.com; what clients ask for")                                               \
@@ -183,9 +217,12 @@ enum conf_key_flags {
 	X(VHOST_LIMITS, VHOST, "limits", "", SECTION, WORKS, ONCE, vhost_limits, 0, "limits of this vhost")  \
 	X(VHOST_TIMEOUTS, VHOST, "timeouts", "", SECTION, WORKS, ONCE, vhost_timeouts, 0,                    \
 	  "timeouts of this vhost")                                                                          \
-	X(ACME_SWITCH, VHOST, "acme", "", BOOL, LATER, ONCE, none, 0, "certificates are not obtained")       \
-	X(IGNORE_MISSING_CERT, VHOST, "ignore-missing-cert", "", BOOL, LATER, ONCE, none, 0,                 \
-	  "the certificate has to be there")                                                                 \
+	X(ACME_SWITCH, VHOST, "acme", "", ANY, WORKS, ONCE, acme, 0,                                         \
+	  "its certificate is obtained from a CA: yes, or a mapping of how")                                 \
+	X(ACME_NAMES, VHOST, "acme-names", "", TEXTS, WORKS, ONCE, acme_entries, A(names), CONF_ACME_NAMES)  \
+	CONF_ACME_TABLE(X, VHOST, CONF_NO_ALIAS)                                                             \
+	X(IGNORE_MISSING_CERT, VHOST, "ignore-missing-cert", "", BOOL, WORKS, ONCE, flag,                    \
+	  V(v.ignore_missing_cert), "without its certificate only its own handshakes fail")                  \
 	X(LISTEN_ACCEPT_ROLE, VHOST, "listen-accept-role", "", TEXT, WORKS, ONCE, raw_role, 0,               \
 	  "what raw connections are for: raw-proxy")                                                         \
 	X(LISTEN_ACCEPT_PROTOCOL, VHOST, "listen-accept-protocol", "", TEXT, WORKS, ONCE, none, 0,           \
@@ -273,7 +310,7 @@ enum conf_key_flags {
 	X(PMO, MOUNT, "pmo", "", PAIRS, NOTHING, ONCE, none, 0, "there are no plugins")                      \
 	X(PROTOCOL, MOUNT, "protocol", "", TEXT, NOTHING, ONCE, none, 0,                                     \
 	  "there are no plugins")                                                                            \
-	/* ws-protocols: raw-proxy, lws-acme-client */                                                       \
+	/* ws-protocols: raw-proxy */                                                                        \
 	X(RAW_STATUS, RAW_PROXY, "status", "", TEXT, WORKS, ONCE, none, 0, "always \"ok\"")                  \
 	X(RAW_ONWARD, RAW_PROXY, "onward", "", TEXT, WORKS, ONCE, onward, 0,                                 \
 	  "where raw connections go: ipv4:A:P, ipv6:[A]:P, unix:/path or name:port")                         \
@@ -281,18 +318,25 @@ enum conf_key_flags {
 	  "it is told the client's address by a PROXY header, version 2")                                    \
 	X(RAW_DEFAULT, RAW_PROXY, "default", "", BOOL, WORKS, ONCE, look, 0, "there is no other")            \
 	X(RAW_RAW, RAW_PROXY, "raw", "", BOOL, WORKS, ONCE, look, 0, "always so")                            \
-	X(ACME_AUTH_PATH, ACME, "auth-path", "", TEXT, WORKS, ONCE, none, 0, "the account's key")            \
-	X(ACME_CERT_PATH, ACME, "cert-path", "", TEXT, WORKS, ONCE, none, 0, "the certificate")              \
-	X(ACME_KEY_PATH, ACME, "key-path", "", TEXT, WORKS, ONCE, none, 0, "the certificate's key")          \
-	X(ACME_DIRECTORY, ACME, "directory-url", "", TEXT, WORKS, ONCE, none, 0, "the CA")                   \
-	X(ACME_COMMON_NAME, ACME, "common-name", "", TEXT, WORKS, ONCE, none, 0, "name to be certified")     \
-	X(ACME_EMAIL, ACME, "email", "", TEXT, WORKS, ONCE, none, 0, "contact")                              \
+	/* acme, and ws-protocols: lws-acme-client */                                                        \
+	CONF_ACME_TABLE(X, ACME, CONF_ALIAS)                                                                 \
+	X(ACME_ACME_NAMES, ACME, "names", "acme-names", TEXTS, WORKS, ONCE, acme_entries, A(names),          \
+	  CONF_ACME_NAMES)                                                                                   \
+	X(ACME_AUTH_PATH, ACME, "auth-path", "", TEXT, WORKS, ONCE, acme_entry, A(auth_path),                \
+	  "file of the account's key")                                                                       \
+	X(ACME_CERT_PATH, ACME, "cert-path", "", TEXT, WORKS, ONCE, acme_entry, A(cert_path),                \
+	  "file of the certificate")                                                                         \
+	X(ACME_KEY_PATH, ACME, "key-path", "", TEXT, WORKS, ONCE, acme_entry, A(key_path),                   \
+	  "file of the certificate's key")                                                                   \
+	X(ACME_COMMON_NAME, ACME, "common-name", "", TEXT, WORKS, ONCE, acme_entry, A(common_name),          \
+	  "first name of the certificate; the vhost's without")                                              \
 	X(ACME_COUNTRY, ACME, "country", "", TEXT, WORKS, ONCE, none, 0, "not part of the certificate")      \
 	X(ACME_STATE, ACME, "state", "", TEXT, WORKS, ONCE, none, 0, "not part of the certificate")          \
 	X(ACME_LOCALITY, ACME, "locality", "", TEXT, WORKS, ONCE, none, 0, "not part of the certificate")    \
 	X(ACME_ORGANIZATION, ACME, "organization", "", TEXT, WORKS, ONCE, none, 0,                           \
 	  "not part of the certificate")
 
+#define CONF_ACME_NAMES "names in the certificate beside the vhost's own"
 #define CONF_HEADERS "fields of answers that are set: \"name\": \"value\""
 #define CONF_HEADERS_ADD "fields of answers that are added to those there are"
 #define CONF_HEADERS_REMOVE "names of fields that no answer keeps"

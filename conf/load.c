@@ -116,6 +116,7 @@ struct conf_loader *conf_load_open(const struct conf_source *src, size_t n, cons
 	l->c = config_new();
 	l->r = r;
 	l->errors_before = r->counts[CONF_ERROR];
+	l->acme_end = &l->acme_first;
 	l->data_dir = opt && opt->data_dir.n ? opt->data_dir : STR(CONF_DATA_DIR);
 	arena_init(&l->tmp);
 	return l;
@@ -138,6 +139,7 @@ static void step(struct conf_loader *l)
 	case CONF_PHASE_VHOSTS:
 		if (step_vhosts(l))
 			break;
+		conf_finish_acme(l);
 		conf_finish_listeners(l);
 		conf_finish_raw(l);
 		check_whole(l);

@@ -5,7 +5,7 @@
  *	read.c     events into nodes                 value.c    texts into numbers, durations, sizes
  *	keys.c     the key table                     walk.c     a mapping against the key table
  *	load.c     the pass over all files           global.c, vhost.c, listener.c, mount.c, headers.c,
- *	                                             net.c, pages.c  the setters
+ *	                                             net.c, pages.c, acme.c  the setters
  *	origin.c   what a mount's origin says        map.c      names to objects
  */
 #pragma once
@@ -172,6 +172,26 @@ const char *conf_net_parse(struct str s, struct conf_net *out) MUST_USE;
 
 /* ---- load.c, walk.c ---- */
 
+struct conf_entries {
+	struct conf_entry *list;
+	size_t n, cap;
+};
+
+/* The keys about obtaining certificates as they were written, in a vhost or for all of them. */
+struct conf_acme_keys {
+	struct conf_entries directories, names, challenges, emails;
+	struct conf_entry trust, kinds, hook, eab_kid, eab_hmac, eab_file;
+	struct conf_entry auth_path, cert_path, key_path, common_name;
+};
+
+/* A vhost that has its certificate obtained, until all vhosts are known: some share one. */
+struct conf_acme_draft {
+	struct conf_vhost *vhost;
+	struct conf_acme_keys keys;
+	struct conf_acme_cert *cert;
+	struct conf_acme_draft *next;
+};
+
 /* In this order; a phase ends when there is no more of what it takes one by one. */
 enum conf_phase { CONF_PHASE_FILES, CONF_PHASE_GLOBALS, CONF_PHASE_VHOSTS, CONF_PHASE_DONE };
 
@@ -193,19 +213,20 @@ struct conf_loader {
 	const struct conf_node *global_seen[CONF_KEY_COUNT];
 	bool noted[CONF_KEY_COUNT], plugin_noted;
 	struct str default_alpn;
+	struct conf_acme_keys acme; /* of `global` */
+	bool acme_staging;
+	struct conf_acme_draft *acme_first, **acme_end;
+	size_t acme_certs_cap, acme_accounts_cap;
 	struct conf_map targets, listeners, files, logs, names;
 	size_t targets_cap, listeners_cap, vhosts_cap, files_cap, logs_cap, rejects_cap;
-};
-
-struct conf_entries {
-	struct conf_entry *list;
-	size_t n, cap;
 };
 
 /* A vhost while it is read. */
 struct conf_vhost_draft {
 	struct conf_vhost v;
 	struct conf_entries certs, keys;
+	struct conf_acme_keys acme;
+	const struct conf_node *acme_at; /* what says that its certificate is obtained; NULL: nothing does */
 	struct conf_entry client_cert_ca;
 	bool client_cert_required;
 	struct str unix_user, unix_group;
@@ -278,12 +299,20 @@ const char *conf_place(struct conf_loader *l, struct conf_pos pos);
 void conf_finish_global(struct conf_loader *l);
 /* vhost.c */
 void conf_load_vhost(struct conf_loader *l, const struct conf_node *node);
-/* Notes that the configuration names a file, to be read by the parent. */
+/* Notes that the configuration names a file, to be read by the parent, and for workers. */
 void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret);
+/* The same file object, with nothing said about it yet. path lies in the configuration's arena. */
+struct conf_file *conf_file_at(struct conf_loader *l, struct str path, struct conf_pos pos);
 /* listener.c: d->v.listeners, none when an error was reported */
 void conf_load_listeners(struct conf_loader *l, struct conf_vhost_draft *d);
 /* tls.c: what the keys of TLS say together */
 void conf_finish_tls(struct conf_loader *l, struct conf_vhost_draft *d);
+/* acme.c: the options of a mapping that says how a certificate is obtained */
+void conf_walk_acme(struct conf_loader *l, struct conf_vhost_draft *d, const struct conf_node *map);
+/* Before conf_finish_tls; then, with the vhost in its place; and when all of them are there */
+void conf_check_acme(struct conf_loader *l, struct conf_vhost_draft *d);
+void conf_add_acme(struct conf_loader *l, const struct conf_vhost_draft *d, struct conf_vhost *v);
+void conf_finish_acme(struct conf_loader *l);
 /* When all vhosts are there: each listener's list of them. */
 void conf_finish_listeners(struct conf_loader *l);
 /* raw.c: whether the options of this protocol are those of raw connections */

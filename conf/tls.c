@@ -16,15 +16,29 @@ void conf_set_entry(struct conf_loader *l, const struct conf_key *k, void *objec
 
 /* The path of a file that the parent reads. */
 static struct conf_entry file(struct conf_loader *l, const struct conf_key *k, const struct conf_node *v,
-			      struct str text)
+			      struct str text, bool needed)
 {
 	const struct conf_entry entry = { .text = arena_dup(&l->c->arena, text), .pos = v->pos };
+	struct conf_file *f;
 
-	if (text.n)
-		conf_add_file(l, entry.text, v, k - conf_keys() == CONF_KEY_HOST_SSL_KEY);
-	else
+	if (!text.n) {
 		conf_error(l, v, NULL, "\"%s\" is empty", k->name);
+		return entry;
+	}
+	f = conf_file_at(l, entry.text, v->pos);
+	f->audience |= CONF_FOR_WORKERS;
+	f->secret |= k - conf_keys() == CONF_KEY_HOST_SSL_KEY;
+	f->needed |= needed;
 	return entry;
+}
+
+/* Its key may stand behind those of the files. What is wrong with its value is told elsewhere. */
+static bool ignores_missing(const struct conf_vhost_draft *d)
+{
+	const struct conf_node *v = conf_node_get(d->node, "ignore-missing-cert");
+	bool on;
+
+	return v && v->kind == CONF_NODE_SCALAR && conf_to_bool(v->text, &on) == CONF_VALUE_OK && on;
 }
 
 void conf_set_cert_file(struct conf_loader *l, const struct conf_key *k, void *object,
@@ -33,19 +47,21 @@ void conf_set_cert_file(struct conf_loader *l, const struct conf_key *k, void *o
 	struct str text;
 
 	if (conf_take_text(l, v, &text))
-		*(struct conf_entry *)(void *)((char *)object + k->at) = file(l, k, v, text);
+		*(struct conf_entry *)(void *)((char *)object + k->at) =
+			file(l, k, v, text, true);
 }
 
 void conf_set_cert_files(struct conf_loader *l, const struct conf_key *k, void *object,
 			 const struct conf_node *v)
 {
 	struct conf_entries *entries = (void *)((char *)object + k->at);
+	bool needed = !ignores_missing(object);
 	const struct conf_node *item = NULL;
 	struct str text;
 
 	while ((item = conf_next_text(l, v, item, &text))) {
 		arena_grow(&l->tmp, entries->list, entries->n, entries->cap);
-		entries->list[entries->n++] = file(l, k, item, text);
+		entries->list[entries->n++] = file(l, k, item, text, needed);
 	}
 	if (v->kind == CONF_NODE_SEQUENCE && !v->child)
 		conf_error(l, v, NULL, "\"%s\" is empty", k->name);
@@ -122,7 +138,7 @@ static void pair_up(struct conf_loader *l, struct conf_vhost_draft *d)
 	const struct conf_node *cert = d->seen[CONF_KEY_HOST_SSL_CERT], *key = d->seen[CONF_KEY_HOST_SSL_KEY];
 	size_t n = MIN(d->certs.n, d->keys.n);
 
-	d->v.tls = cert || key;
+	d->v.tls = cert || key || d->acme_at;
 	if (cert && !key)
 		conf_error(l, cert->key, "add \"host-ssl-key\"", "a certificate without its private key");
 	else if (key && !cert)

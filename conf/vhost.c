@@ -12,7 +12,7 @@ struct str conf_lower(struct arena *a, struct str s)
 	return str_of(p, s.n);
 }
 
-void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret)
+struct conf_file *conf_file_at(struct conf_loader *l, struct str path, struct conf_pos pos)
 {
 	struct config *c = l->c;
 	void **slot = conf_map_at(&l->tmp, &l->files, path);
@@ -21,11 +21,20 @@ void conf_add_file(struct conf_loader *l, struct str path, const struct conf_nod
 	if (!f) {
 		*slot = f = arena_new(&c->arena, struct conf_file);
 		f->path = path;
-		f->pos = at->pos;
+		f->pos = pos;
 		arena_grow(&c->arena, c->files, c->nfiles, l->files_cap);
 		c->files[c->nfiles++] = f;
 	}
+	return f;
+}
+
+void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret)
+{
+	struct conf_file *f = conf_file_at(l, path, at->pos);
+
+	f->audience |= CONF_FOR_WORKERS;
 	f->secret |= secret;
+	f->needed = true;
 }
 
 /* ---- setters ---- */
@@ -187,9 +196,7 @@ void conf_set_keepalive_timeout(struct conf_loader *l, const struct conf_key *k,
 static void protocol(struct conf_loader *l, struct conf_vhost_draft *d, const struct conf_node *options)
 {
 	const struct conf_node *seen[CONF_KEY_COUNT] = { NULL };
-	const char *says = "has nothing to do here: there are no plugins";
 	struct str name = options->key->text;
-	bool *noted = &l->plugin_noted;
 
 	if (options->kind != CONF_NODE_MAPPING) {
 		conf_error(l, options, conf_kind_written(CONF_SECTION), "\"%.*s\" takes a mapping of options",
@@ -201,13 +208,13 @@ static void protocol(struct conf_loader *l, struct conf_vhost_draft *d, const st
 		return;
 	}
 	if (str_eq(name, STR("lws-acme-client"))) {
-		conf_walk(l, CONF_IN_ACME, NULL, options, seen);
-		noted = &l->noted[CONF_KEY_ACME_DIRECTORY];
-		says = "does nothing yet: certificates are not obtained";
+		conf_walk_acme(l, d, options);
+		return;
 	}
-	if (!*noted)
-		conf_note(l, options->key, "\"%.*s\" %s", CONF_QUOTE(name), says);
-	*noted = true;
+	if (!l->plugin_noted)
+		conf_note(l, options->key, "\"%.*s\" has nothing to do here: there are no plugins",
+			  CONF_QUOTE(name));
+	l->plugin_noted = true;
 }
 
 void conf_set_ws_protocols(struct conf_loader *l, const struct conf_key *k, void *object,
@@ -270,6 +277,7 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 	d.v.timeouts = c->global.timeouts;
 	d.v.alpn = l->default_alpn;
 	d.v.websocket_over_h2 = true;
+	d.acme = l->acme;
 	conf_walk(l, CONF_IN_VHOST, &d, node, d.seen);
 
 	keepalive = conf_node_get(d.seen[CONF_KEY_VHOST_TIMEOUTS], "keepalive");
@@ -279,6 +287,7 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 			   conf_place(l, keepalive->key->pos));
 	if (!d.seen[CONF_KEY_NAME])
 		conf_error(l, node, "add \"name\": \"www.example.com\"", "this vhost has no name");
+	conf_check_acme(l, &d);
 	conf_finish_tls(l, &d);
 	conf_check_raw(l, &d);
 	conf_load_listeners(l, &d);
@@ -294,6 +303,7 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 
 	v = arena_new(&c->arena, struct conf_vhost);
 	*v = d.v;
+	conf_add_acme(l, &d, v);
 	arena_grow(&c->arena, c->vhosts, c->nvhosts, l->vhosts_cap);
 	c->vhosts[c->nvhosts++] = v;
 }

@@ -417,7 +417,7 @@ static struct site *read_site(const char *path)
 	int fd;
 
 	conf_report_init(&r);
-	fd = conf_make_bundle(path, &r, NULL);
+	fd = conf_make_bundle(path, NULL, &r, NULL);
 	if (fd >= 0) {
 		conf = conf_from_bundle(fd, &r);
 		close(fd);

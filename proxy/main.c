@@ -304,7 +304,7 @@ static int check(const char *path, bool strict)
 	int fd;
 
 	conf_report_init(&r);
-	fd = conf_make_bundle(path, &r, NULL);
+	fd = conf_make_bundle(path, NULL, &r, NULL);
 	if (fd >= 0)
 		conf = conf_from_bundle_anyhow(fd, &r);
 	if (conf && !r.counts[CONF_ERROR])

@@ -145,8 +145,8 @@ static bool read_configuration(struct parent *p, struct conf_report *r)
 	enum priv_found found;
 
 	*next = (struct parent_conf){ 0 };
-	next->bundle = o->path ? conf_make_bundle(o->path, r, &next->conf) :
-				 conf_make_bundle_from(&o->source, 1, r, &next->conf);
+	next->bundle = o->path ? conf_make_bundle(o->path, NULL, r, &next->conf) :
+				 conf_make_bundle_from(&o->source, 1, NULL, r, &next->conf);
 	if (next->bundle < 0)
 		return false;
 	next->generation = ++p->generations;

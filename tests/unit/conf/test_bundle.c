@@ -202,7 +202,7 @@ static void both_sides(void **state)
 	put_file("key", "KEY", 0600);
 	put_file("css", "body {}", 0644);
 	conf_report_init(&r);
-	fd = conf_make_bundle(in_dir(path, "conf"), &r, &parent);
+	fd = conf_make_bundle(in_dir(path, "conf"), NULL, &r, &parent);
 	assert_true(fd >= 0);
 	assert_int_equal(r.n, 0);
 	assert_int_equal(parent->nfiles, 3);
@@ -241,7 +241,7 @@ static void unreadable(void **state)
 	put_file("key", "KEY", 0604);
 	in_dir(path, "conf");
 	conf_report_init(&r);
-	fd = conf_make_bundle(path, &r, &c);
+	fd = conf_make_bundle(path, NULL, &r, &c);
 	assert_true(fd >= 0);
 	assert_null(c);
 	assert_int_equal(r.n, 0); /* it is for the other side to say */
@@ -292,7 +292,7 @@ static void all_errors_at_once(void **state)
 	assert_int_equal(mkdir(in_dir(path, "conf.d"), 0700), 0);
 	assert_int_equal(symlink("/none/z", in_dir(path, "conf.d/z")), 0);
 	conf_report_init(&r);
-	fd = conf_make_bundle(dir, &r, &c);
+	fd = conf_make_bundle(dir, NULL, &r, &c);
 	assert_null(c);
 	assert_int_equal(r.counts[CONF_ERROR], 1); /* conf.d/z */
 	c = conf_from_bundle_anyhow(fd, &r);
