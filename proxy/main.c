@@ -3,6 +3,7 @@
  */
 #include "conf/bundle.h"
 #include "conf/check.h"
+#include "conf/manual.h"
 #include "proxy/child.h"
 #include "proxy/journey.h"
 #include "proxy/parent.h"
@@ -25,6 +26,7 @@ enum { STATUS_USAGE = 2 };
 	X(check, "say all that is wrong with the configuration at PATH")                \
 	X(explain, "say which way a request for the URL takes, and with which headers") \
 	X(proxy, "https in front of one origin, without a configuration file")          \
+	X(keys, "list all configuration keys: type, default, meaning")                  \
 	X(version, "print the version")                                                 \
 	X(help, "print this")
 
@@ -42,6 +44,7 @@ enum { STATUS_USAGE = 2 };
 	X(CERT, "cert", 0, "FILE", IS(proxy), "certificate (PEM); made on the spot when left out")         \
 	X(KEY, "key", 0, "FILE", IS(proxy), "its key")                                                     \
 	X(WORKERS, "workers", 0, "N", IS(proxy), "worker processes; as many as CPUs when left out")        \
+	X(ROFF, "roff", 0, "", IS(keys) | IS(help), "in the language of manual pages")                     \
 	X(VERBOSE, "verbose", 'v', "", IS(run) | IS(explain) | IS(proxy), "say more; twice: everything")
 
 enum command {
@@ -274,12 +277,41 @@ static int parse(struct args *a, char **argv)
 
 /* ---- commands ---- */
 
+/* A command as it is typed. */
+static const char *typed(size_t c)
+{
+	return c == COMMAND_explain ? "explain URL" : commands[c].name;
+}
+
+/* For the manual page. */
+static int help_roff(void)
+{
+	for (size_t c = 0; c < COMMAND_COUNT; c++) {
+		printf(".TP\n.B gatehouse %s\n", typed(c));
+		conf_manual_roff_text(commands[c].what, stdout);
+		puts(c == 0 ? " (also without a command)." : ".");
+		for (size_t o = 0; o < OPTION_COUNT; o++) {
+			if (!(options[o].commands & (1U << c)))
+				continue;
+			puts(".RS\n.TP");
+			if (options[o].letter)
+				printf("\\fB\\-%c\\fR, ", options[o].letter);
+			fputs("\\fB\\-\\-", stdout);
+			conf_manual_roff_text(options[o].name, stdout);
+			printf("\\fR \\fI%s\\fR\n", options[o].value);
+			conf_manual_roff_text(options[o].what, stdout);
+			puts(".\n.RE");
+		}
+	}
+	return EXIT_SUCCESS;
+}
+
 static int help(void)
 {
 	puts("Gatehouse: a TLS front door for one machine.\n");
 	for (size_t c = 0; c < COMMAND_COUNT; c++) {
-		printf("  gatehouse %-11s %s%s\n", c == COMMAND_explain ? "explain URL" : commands[c].name,
-		       commands[c].what, c == 0 ? " (also without a command)" : "");
+		printf("  gatehouse %-11s %s%s\n", typed(c), commands[c].what,
+		       c == 0 ? " (also without a command)" : "");
 		for (size_t o = 0; o < OPTION_COUNT; o++) {
 			char text[64];
 
@@ -364,11 +396,14 @@ static int run(const struct args *a)
 	case COMMAND_check: return check(path, a->times[OPTION_STRICT] > 0);
 	case COMMAND_explain: return journey_tell(&journey, stdout);
 	case COMMAND_proxy: return quick_run(&quick);
+	case COMMAND_keys:
+		(a->times[OPTION_ROFF] ? conf_manual_roff : conf_manual_print)(stdout);
+		return EXIT_SUCCESS;
 	case COMMAND_version: return printf("gatehouse %s\n", GATEHOUSE_VERSION) < 0;
 	case COMMAND_help:
 	case COMMAND_COUNT: break;
 	}
-	return help();
+	return a->times[OPTION_ROFF] ? help_roff() : help();
 }
 
 int main(int argc, char **argv)
