@@ -75,7 +75,81 @@ struct msg_counts {
 	uint64_t accepted, log_dropped;
 };
 
+/* ---- certificates: the process that obtains them (RFC 8555) ---- */
+
+/* STORE: the file's path stands behind it; its bytes are the descriptor's, none: it is to be removed. */
+struct msg_store {
+	uint32_t id;          /* chosen by the sender */
+};
+
+/* STORED: what STORE with that id has come to. The bytes are served even when they could not be written. */
+struct msg_stored {
+	uint32_t id;
+	int32_t error;        /* errno; 0: they will survive a crash of the machine */
+};
+
+/* Columns: kind, name in a configuration, name NUL token NUL content: what they are. */
+#define MSG_CHALLENGE_TABLE(X)                                                    \
+	X(TLS_ALPN, "tls-alpn-01") /* host name, -, certificate and key as PEM */ \
+	X(HTTP, "http-01")         /* host name, token, key authorization */      \
+	X(DNS, "dns-01")           /* _acme-challenge.NAME, -, the record's text */
+
+enum msg_challenge_kind {
+#define X(NAME, name) MSG_CHALLENGE_##NAME,
+	MSG_CHALLENGE_TABLE(X)
+#undef X
+	MSG_CHALLENGE_KINDS
+};
+
+/* CHALLENGE, TOKEN: name NUL token NUL content stand behind it; the content goes to the end. */
+struct msg_challenge {
+	uint32_t id;          /* chosen by the sender of CHALLENGE; in TOKEN by the parent */
+	uint32_t kind;        /* enum msg_challenge_kind */
+};
+
+/* CHALLENGE_READY: with an error, a reason stands behind it. */
+struct msg_challenge_ready {
+	uint32_t id;
+	int32_t error;        /* errno; 0: the CA may look */
+};
+
+/* UNCHALLENGE, TOKEN_GONE, TOKEN_HAVE */
+struct msg_challenge_id {
+	uint32_t id;
+};
+
+#define MSG_ACME_STATE_TABLE(X)                                          \
+	X(NONE, "none yet")                                              \
+	X(ORDERING, "being obtained")                                    \
+	X(VALID, "valid")                                                \
+	X(FAILED, "failed: will be tried again")                         \
+	X(REVOKED, "revoked")
+
+enum msg_acme_state_id {
+#define X(NAME, text) MSG_ACME_##NAME,
+	MSG_ACME_STATE_TABLE(X)
+#undef X
+	MSG_ACME_STATES
+};
+
+/* ACME_STATE: certificate id NUL serial NUL the CA's last error in words (or nothing) stand behind it. */
+struct msg_acme_state {
+	uint32_t state;       /* enum msg_acme_state_id */
+	uint32_t tries;       /* that failed since the last success */
+	int64_t next_s;       /* wall clock: when something is done next; 0: nothing is planned */
+	int64_t not_before_s, not_after_s; /* of the certificate that is there; 0: none */
+};
+
+/* ACME_DO: the certificate's id stands behind it. */
+enum msg_acme_verb { MSG_ACME_RENEW, MSG_ACME_REVOKE };
+struct msg_acme_do {
+	uint32_t verb;
+};
+
 enum {
+	MSG_PATH_MAX = 4095,
+	MSG_CHALLENGE_MAX = 16 * 1024,
+	MSG_WORDS_MAX = 2048,
 	MSG_TEXT_MAX = 32 * 1024, /* WARNINGS, FAILED: all errors of a configuration, cut there */
 	MSG_NAME_MAX = 256,
 	MSG_TICKET_BYTES = 80,    /* struct tls_ticket_key */
@@ -114,13 +188,27 @@ enum {
 	/* take no more connections, finish, leave */                                                       \
 	X(DRAIN, drain, MSG_PARENT, MSG_WORKER | MSG_HELPERS, sizeof(struct msg_drain),                     \
 	  sizeof(struct msg_drain), 0)                                                                      \
+	/* what to answer a CA with; TOKEN_HAVE says that it is done. Later: no longer */                   \
+	X(TOKEN, token, MSG_PARENT, MSG_WORKER, sizeof(struct msg_challenge) + 3,                           \
+	  sizeof(struct msg_challenge) + MSG_CHALLENGE_MAX, 0)                                              \
+	X(TOKEN_GONE, token_gone, MSG_PARENT, MSG_WORKER, sizeof(struct msg_challenge_id),                  \
+	  sizeof(struct msg_challenge_id), 0)                                                               \
 	/* are you alive? COUNTS is a worker's answer, ALIVE that of others */                              \
 	X(STATUS, status, MSG_PARENT, MSG_WORKER | MSG_HELPERS, 0, 0, 0)
 
 /* What workers do not take. */
 #define MSG_HELPER_TABLE(X)                                                                                \
 	/* first of all */                                                                                  \
-	X(BEGIN, begin, MSG_PARENT, MSG_HELPERS, sizeof(struct msg_begin), sizeof(struct msg_begin), 0)
+	X(BEGIN, begin, MSG_PARENT, MSG_HELPERS, sizeof(struct msg_begin), sizeof(struct msg_begin), 0) \
+	/* certificates to care for: sources, and the store's files; again whenever these have changed */  \
+	X(ACME_LOAD, acme_load, MSG_PARENT, MSG_ACME, sizeof(struct msg_generation),                        \
+	  sizeof(struct msg_generation), 1)                                                                 \
+	X(STORED, stored, MSG_PARENT, MSG_ACME, sizeof(struct msg_stored), sizeof(struct msg_stored), 0)    \
+	X(CHALLENGE_READY, challenge_ready, MSG_PARENT, MSG_ACME, sizeof(struct msg_challenge_ready),       \
+	  sizeof(struct msg_challenge_ready) + MSG_WORDS_MAX, 0)                                            \
+	/* what a user wants done now */                                                                    \
+	X(ACME_DO, acme_do, MSG_PARENT, MSG_ACME, sizeof(struct msg_acme_do) + 1,                           \
+	  sizeof(struct msg_acme_do) + MSG_NAME_MAX, 0)
 
 #define MSG_UP_TABLE(X)                                                                                     \
 	X(READY, ready, MSG_WORKER | MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation),                  \
@@ -132,7 +220,20 @@ enum {
 	X(FAILED, failed, MSG_WORKER | MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation) + 1,            \
 	  sizeof(struct msg_generation) + MSG_TEXT_MAX, 0)                                                  \
 	X(COUNTS, counts, MSG_WORKER, MSG_PARENT, sizeof(struct msg_counts), sizeof(struct msg_counts), 0)  \
-	X(ALIVE, alive, MSG_HELPERS, MSG_PARENT, 0, 0, 0)
+	X(ALIVE, alive, MSG_HELPERS, MSG_PARENT, 0, 0, 0)                                                   \
+	/* a file of the store, to be written and served; STORED answers it */                              \
+	X(STORE, store, MSG_ACME, MSG_PARENT, sizeof(struct msg_store) + 1,                                 \
+	  sizeof(struct msg_store) + MSG_PATH_MAX, 1)                                                       \
+	/* to be met by every worker, or the hook; CHALLENGE_READY answers it. Later: no longer */          \
+	X(CHALLENGE, challenge, MSG_ACME, MSG_PARENT, sizeof(struct msg_challenge) + 3,                     \
+	  sizeof(struct msg_challenge) + MSG_CHALLENGE_MAX, 0)                                              \
+	X(UNCHALLENGE, unchallenge, MSG_ACME, MSG_PARENT, sizeof(struct msg_challenge_id),                  \
+	  sizeof(struct msg_challenge_id), 0)                                                               \
+	X(TOKEN_HAVE, token_have, MSG_WORKER, MSG_PARENT, sizeof(struct msg_challenge_id),                  \
+	  sizeof(struct msg_challenge_id), 0)                                                               \
+	/* how a certificate stands */                                                                      \
+	X(ACME_STATE, acme_state, MSG_ACME, MSG_PARENT, sizeof(struct msg_acme_state) + 3,                  \
+	  sizeof(struct msg_acme_state) + MSG_NAME_MAX + MSG_WORDS_MAX, 0)
 
 #define MSG_TABLE(X) MSG_DOWN_TABLE(X) MSG_HELPER_TABLE(X) MSG_UP_TABLE(X)
 

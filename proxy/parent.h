@@ -126,7 +126,7 @@ enum parent_state { PARENT_STARTING, PARENT_SERVING, PARENT_STOPPING };
 enum { PARENT_SLOTS_MAX = COUNT_COLUMNS / 2 };
 
 /* Processes that serve no client; each is there when the configuration needs it. */
-enum { PARENT_RESOLVER, PARENT_HELPERS };
+enum { PARENT_RESOLVER, PARENT_ACME, PARENT_HELPERS };
 
 struct parent {
 	const struct parent_options *options;

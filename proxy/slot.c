@@ -13,6 +13,7 @@ enum {
 
 static const enum msg_role helper_roles[PARENT_HELPERS] = {
 	[PARENT_RESOLVER] = MSG_RESOLVER,
+	[PARENT_ACME] = MSG_ACME,
 };
 
 static bool is_helper(const struct parent_slot *s)

@@ -188,6 +188,21 @@ bool worker_on_logfile(struct msg_channel *c, struct msg_in *m)
 	return true;
 }
 
+bool worker_on_token(struct msg_channel *c, struct msg_in *m)
+{
+	const struct msg_challenge *t = m->data;
+	struct msg_challenge_id have = { t->id };
+
+	msg_send(c, MSG_TOKEN_HAVE, &have, sizeof have, -1);
+	return true;
+}
+
+bool worker_on_token_gone(struct msg_channel *c, struct msg_in *m)
+{
+	(void)c, (void)m;
+	return true;
+}
+
 static size_t business(const struct worker *w)
 {
 	return w->accept.nconns + x_count();
