@@ -73,6 +73,7 @@
 	X(UP_PERMISSION, 503, "upstream: permission denied")                                         \
 	X(UP_UNREACHABLE, 503, "upstream: unreachable")                                              \
 	X(UP_NO_FD, 503, "out of file descriptors")                                                  \
+	X(UP_HANDSHAKE, 503, "upstream: ended within the TLS handshake")                             \
 	X(UP_BUSY, 503, "upstream: limits.upstream-connections are in use for too long")             \
 	X(UP_CONNECT_TIMEOUT, 504, "upstream: timeouts.upstream-connect ran out")                    \
 	X(UP_RESPONSE_TIMEOUT, 504, "upstream: timeouts.upstream-response ran out")                  \
@@ -80,6 +81,8 @@
 	/* upstream broken */                                                                        \
 	X(UP_CLOSED, 502, "upstream: closed before its answer")                                      \
 	X(UP_RESET, 502, "upstream: reset before its answer")                                        \
+	X(UP_TLS, 502, "upstream: TLS error")                                                        \
+	X(UP_CERTIFICATE, 502, "upstream: its certificate is not accepted")                          \
 	X(UP_STALE, 502, "upstream: kept-alive connection ended before its answer")                  \
 	X(UP_BAD_HEAD, 502, "upstream: malformed response head (RFC 9112)")                          \
 	X(UP_HEAD_LARGE, 502, "upstream: response head over limits.response-head")                   \

@@ -245,7 +245,7 @@ void tls_conn_update(struct tls_conn *c)
 
 void tls_conn_explain(struct tls_conn *c, const char *fmt, ...)
 {
-	char line[200];
+	char line[640];
 	va_list args;
 
 	if (c->why)
@@ -253,6 +253,10 @@ void tls_conn_explain(struct tls_conn *c, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(line, sizeof line, fmt, args);
 	va_end(args);
+	/* a certificate may have anything in its names */
+	for (char *p = line; *p; p++)
+		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+			*p = '?';
 	c->why = base_alloc(strlen(line) + 1);
 	memcpy(c->why, line, strlen(line) + 1);
 }
@@ -260,12 +264,18 @@ void tls_conn_explain(struct tls_conn *c, const char *fmt, ...)
 void tls_conn_free(struct tls_conn *c)
 {
 	work_cancel(&c->work);
+	/* Else a session would be lost with a connection that ended without close_notify (RFC 5246
+	 * section 7.2.1). */
+	if (c->client && c->state == TLS_STATE_OPEN)
+		SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(c->ssl);
 	ERR_clear_error();
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	if (c->listener)
 		tls_listener_put(c->listener);
+	if (c->client)
+		tls_client_put(c->client);
 	free(c->sni);
 	free(c->client_ca);
 	free(c->why);

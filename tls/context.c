@@ -5,31 +5,42 @@ enum { CLIENT_DEPTH_MAX = 10 }; /* of a client's chain */
 
 /* ---- finding what exists ---- */
 
-struct hash {
-	EVP_MD_CTX *m;
-};
-
-static struct hash hash_begin(void)
+struct tls_hash tls_hash_begin(void)
 {
-	struct hash h = { EVP_MD_CTX_new() };
+	struct tls_hash h = {EVP_MD_CTX_new()};
 
 	BUG_ON(!h.m || !EVP_DigestInit_ex(h.m, EVP_sha256(), NULL));
 	return h;
 }
 
-static void hash_bytes(struct hash h, const void *p, size_t n)
+void tls_hash_bytes(struct tls_hash h, const void *p, size_t n)
 {
-	uint64_t len = n; /* so that no two different lists of inputs are the same bytes */
+	uint64_t len = n;
 
 	BUG_ON(!EVP_DigestUpdate(h.m, &len, sizeof len) || !EVP_DigestUpdate(h.m, p, n));
 }
 
-static void hash_str(struct hash h, struct str s)
+void tls_hash_str(struct tls_hash h, struct str s)
 {
-	hash_bytes(h, s.p ? s.p : "", s.n);
+	tls_hash_bytes(h, s.p ? s.p : "", s.n);
 }
 
-static void hash_end(struct hash h, uint8_t out[32])
+void tls_hash_policy(struct tls_hash h, const struct tls_policy *p)
+{
+	const struct str strings[] = {p->ciphers.text, p->tls13_ciphers.text, p->curves.text, p->alpn};
+	const uint64_t numbers[] = {
+		(uint64_t)p->min_version,
+		(uint64_t)p->max_version,
+		p->options_set,
+		p->options_clear,
+	};
+
+	tls_hash_bytes(h, numbers, sizeof numbers);
+	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+		tls_hash_str(h, strings[i]);
+}
+
+void tls_hash_end(struct tls_hash h, uint8_t out[32])
 {
 	BUG_ON(!EVP_DigestFinal_ex(h.m, out, NULL));
 	EVP_MD_CTX_free(h.m);
@@ -43,28 +54,18 @@ static bool is_named(const struct tls_file *f)
 
 static void hash_inputs(uint8_t out[32], const struct tls_files *f, const struct tls_policy *p)
 {
-	const struct str strings[] = {
-		f->ca.pem, f->client_ca.pem, p->ciphers.text, p->tls13_ciphers.text, p->curves.text, p->alpn,
-	};
-	const uint64_t numbers[] = {
-		f->npairs,
-		is_named(&f->ca),
-		is_named(&f->client_ca),
-		(uint64_t)p->min_version,
-		(uint64_t)p->max_version,
-		p->options_set,
-		p->options_clear,
-	};
-	struct hash h = hash_begin();
+	const uint64_t numbers[] = {f->npairs, is_named(&f->ca), is_named(&f->client_ca)};
+	struct tls_hash h = tls_hash_begin();
 
-	hash_bytes(h, numbers, sizeof numbers);
-	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
-		hash_str(h, strings[i]);
+	tls_hash_bytes(h, numbers, sizeof numbers);
+	tls_hash_policy(h, p);
+	tls_hash_str(h, f->ca.pem);
+	tls_hash_str(h, f->client_ca.pem);
 	for (size_t i = 0; i < f->npairs; i++) {
-		hash_str(h, f->pairs[i].cert.pem);
-		hash_str(h, f->pairs[i].key.pem);
+		tls_hash_str(h, f->pairs[i].cert.pem);
+		tls_hash_str(h, f->pairs[i].key.pem);
 	}
-	hash_end(h, out);
+	tls_hash_end(h, out);
 }
 
 static struct list *bucket(const uint8_t hash[32])
@@ -120,7 +121,7 @@ static bool use_pair(struct tls_context *c, struct tls_pair *pair, const struct 
 	return true;
 }
 
-static bool set_pairs(struct tls_context *c, const struct tls_files *f, struct conf_report *r)
+bool tls_context_set_pairs(struct tls_context *c, const struct tls_files *f, struct conf_report *r)
 {
 	STACK_OF(X509) *pool = sk_X509_new_null();
 	bool ok = true;
@@ -170,21 +171,21 @@ static bool set_client_ca(struct tls_context *c, const struct tls_file *f, struc
  */
 static void set_sessions(struct tls_context *c, const struct tls_files *f, const struct tls_policy *p)
 {
-	struct hash h = hash_begin();
+	struct tls_hash h = tls_hash_begin();
 
-	hash_str(h, f->client_ca.pem);
-	hash_end(h, c->client_ca);
-	h = hash_begin();
-	hash_str(h, STR("gatehouse"));
-	hash_bytes(h, c->client_ca, sizeof c->client_ca);
-	hash_str(h, p->ciphers.text);
-	hash_str(h, p->tls13_ciphers.text);
-	hash_end(h, c->sessions);
+	tls_hash_str(h, f->client_ca.pem);
+	tls_hash_end(h, c->client_ca);
+	h = tls_hash_begin();
+	tls_hash_str(h, STR("gatehouse"));
+	tls_hash_bytes(h, c->client_ca, sizeof c->client_ca);
+	tls_hash_str(h, p->ciphers.text);
+	tls_hash_str(h, p->tls13_ciphers.text);
+	tls_hash_end(h, c->sessions);
 	BUG_ON(!SSL_CTX_set_session_id_context(c->ctx, c->sessions, sizeof c->sessions));
 	tls_ticket_setup(c->ctx);
 }
 
-static void free_context(struct tls_context *c)
+void tls_context_free(struct tls_context *c)
 {
 	SSL_CTX_free(c->ctx);
 	for (size_t i = 0; i < c->npairs; i++)
@@ -204,12 +205,12 @@ static struct tls_context *build(const struct tls_files *f, const struct tls_pol
 	BUG_ON(!c->ctx);
 	c->refs = 1;
 	ok = tls_policy_apply(c, p, r);
-	ok &= set_pairs(c, f, r);
+	ok &= tls_context_set_pairs(c, f, r);
 	if (is_named(&f->client_ca))
 		ok &= set_client_ca(c, &f->client_ca, r);
 	ERR_clear_error();
 	if (!ok) {
-		free_context(c);
+		tls_context_free(c);
 		return NULL;
 	}
 	/* Our BIO takes whatever OpenSSL writes, so a write is never half done. */
@@ -254,7 +255,7 @@ void tls_context_put(struct tls_context *c)
 		return;
 	list_del(&c->node);
 	tls_w->stats.contexts--;
-	free_context(c);
+	tls_context_free(c);
 }
 
 struct str tls_context_client_ca(const struct tls_context *c)

@@ -27,8 +27,20 @@ static unsigned long take_error(void)
 	return first;
 }
 
+/* OpenSSL has no name for the alerts of TLS 1.3 alone, only for the error that each of them is. */
+static const char *alert_name(int alert, const char *error)
+{
+	static const char prefix[] = "tlsv13 alert ";
+	const char *name = SSL_alert_desc_string_long(alert);
+
+	if (strcmp(name, "unknown") == 0 && error && strncmp(error, prefix, sizeof prefix - 1) == 0)
+		return error + sizeof prefix - 1;
+	return name;
+}
+
 void tls_explain_failure(struct tls_conn *c)
 {
+	const char *peer = c->client ? "server" : "client";
 	unsigned long e = take_error();
 	int reason = ERR_GET_REASON(e);
 	const char *text = ERR_reason_error_string(e);
@@ -36,8 +48,10 @@ void tls_explain_failure(struct tls_conn *c)
 	if (ERR_GET_LIB(e) != ERR_LIB_SSL)
 		tls_conn_explain(c, "%s", text ? text : "OpenSSL gives no reason");
 	else if (reason >= SSL_AD_REASON_OFFSET)
-		tls_conn_explain(c, "the client sent the alert \"%s\"",
-				 SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+		tls_conn_explain(c, "the %s sent the alert \"%s\"", peer,
+				 alert_name(reason - SSL_AD_REASON_OFFSET, text));
+	else if (c->client)
+		tls_conn_explain(c, "%s", text ? text : "OpenSSL gives no reason");
 	else if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_VERSION_TOO_LOW)
 		tls_conn_explain(c, "unsupported protocol (client offers at most %s)",
 				 version_name(c->offered));
@@ -69,7 +83,9 @@ static bool is_http(const struct tls_conn *c)
 
 static bool is_tls(const struct tls_conn *c)
 {
-	return c->nfirst < 2 || (c->first[0] == SSL3_RT_HANDSHAKE && c->first[1] == SSL3_VERSION_MAJOR);
+	bool may_begin = c->first[0] == SSL3_RT_HANDSHAKE || (c->client && c->first[0] == SSL3_RT_ALERT);
+
+	return c->nfirst < 2 || (may_begin && c->first[1] == SSL3_VERSION_MAJOR);
 }
 
 static void explain_no_tls(struct tls_conn *c)
@@ -93,7 +109,8 @@ static void end(struct tls_conn *c, enum tls_state state, enum err e)
 	c->state = (uint8_t)state;
 	c->err = (uint8_t)e;
 	/* A connection in use must not hold the names of a configuration that is replaced. */
-	tls_listener_put(c->listener);
+	if (c->listener)
+		tls_listener_put(c->listener);
 	c->listener = NULL;
 }
 
@@ -123,6 +140,27 @@ static void note_client(struct tls_conn *c)
 	c->facts.client_ca = str_of(c->client_ca, ca.n);
 }
 
+static void serve(struct tls_conn *c)
+{
+	note_client(c);
+	/*
+	 * Under TLS 1.3 what is still to be sent is a ticket, which nobody waits for: it saves a packet to
+	 * send it with the first answer.
+	 */
+	if (c->facts.version >= TLS1_3_VERSION)
+		tls_conn_hold(c);
+	tls_w->stats.handshakes++;
+	tls_w->stats.resumed += c->facts.resumed;
+}
+
+static void be_served(struct tls_conn *c)
+{
+	if (!c->facts.resumed)
+		tls_client_note_verified(c->client);
+	tls_w->stats.up_handshakes++;
+	tls_w->stats.up_resumed += c->facts.resumed;
+}
+
 static void establish(struct tls_conn *c)
 {
 	const unsigned char *alpn;
@@ -133,17 +171,12 @@ static void establish(struct tls_conn *c)
 	c->facts.version = SSL_version(c->ssl);
 	c->facts.resumed = SSL_session_reused(c->ssl);
 	c->facts.cipher = SSL_get_cipher_name(c->ssl);
-	note_client(c);
 	SSL_set_msg_callback(c->ssl, on_message);
 	SSL_set_msg_callback_arg(c->ssl, c);
-	/*
-	 * Under TLS 1.3 what is still to be sent is a ticket, which nobody waits for: it saves a packet to
-	 * send it with the first answer.
-	 */
-	if (c->facts.version >= TLS1_3_VERSION)
-		tls_conn_hold(c);
-	tls_w->stats.handshakes++;
-	tls_w->stats.resumed += c->facts.resumed;
+	if (c->client)
+		be_served(c);
+	else
+		serve(c);
 	end(c, TLS_STATE_OPEN, ERR_OK);
 }
 
@@ -151,17 +184,26 @@ static void fail(struct tls_conn *c, int ssl_error)
 {
 	enum err e = ERR_TLS;
 
-	tls_w->stats.failed++;
+	if (c->client) {
+		tls_w->stats.up_failed++;
+		tls_client_forget_sessions(c->client);
+	} else {
+		tls_w->stats.failed++;
+	}
 	if (ssl_error == SSL_ERROR_WANT_READ) { /* the socket's end, which OpenSSL does not know of */
 		e = (enum err)c->sock_end;
 		tls_conn_explain(c, "%s %s", err_text(e),
 				 c->nfirst ? "during the handshake" : "before the first byte");
-	} else if (is_http(c)) {
+	} else if (!c->client && is_http(c)) {
 		e = ERR_HTTP_ON_TLS;
 		tls_w->out_n = 0; /* an alert would be no part of the answer in plain text */
 		tls_conn_explain(c, "%s", err_text(e));
 	} else if (!is_tls(c)) {
 		explain_no_tls(c);
+	} else if (c->client && SSL_get_verify_mode(c->ssl) != SSL_VERIFY_NONE &&
+		   SSL_get_verify_result(c->ssl) != X509_V_OK) {
+		e = ERR_UP_CERTIFICATE;
+		tls_explain_failure(c);
 	} else {
 		tls_explain_failure(c);
 	}
@@ -215,20 +257,18 @@ static void run_work(struct work *w)
 	done(s, (enum err)c->err, c->why);
 }
 
-void tls_accept(struct stream *s, struct tls_listener *l, tls_done *done)
+struct tls_conn *tls_conn_new(struct stream *s, SSL_CTX *ctx, tls_done *done)
 {
 	struct tls_conn *c = base_zalloc(sizeof *c);
 	BIO *b = BIO_new(tls_w->bio);
 
 	BUG_ON(!b || s->impl);
-	c->ssl = SSL_new(l->contexts[0]->ctx);
+	c->ssl = SSL_new(ctx);
 	BUG_ON(!c->ssl);
 	BIO_set_data(b, c);
 	SSL_set_bio(c->ssl, b, b);
-	SSL_set_accept_state(c->ssl);
 	c->s = s;
 	c->below = s->ops;
-	c->listener = tls_listener_get(l);
 	c->done = done;
 	work_init(&c->work, run_work);
 	buf_init(&c->in);
@@ -237,6 +277,15 @@ void tls_accept(struct stream *s, struct tls_listener *l, tls_done *done)
 	s->ops = &tls_ops;
 	s->impl = c;
 	tls_conn_update(c);
+	return c;
+}
+
+void tls_accept(struct stream *s, struct tls_listener *l, tls_done *done)
+{
+	struct tls_conn *c = tls_conn_new(s, l->contexts[0]->ctx, done);
+
+	c->listener = tls_listener_get(l);
+	SSL_set_accept_state(c->ssl);
 	if (s->sock & STREAM_IN)
 		loop_post(&c->work);
 }

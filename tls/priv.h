@@ -9,7 +9,7 @@
 
 #include "conf/names.h"
 #include "core/buf.h"
-#include "tls/tls.h"
+#include "tls/client.h"
 #include <openssl/ssl.h>
 
 enum {
@@ -36,9 +36,10 @@ enum {
 	TLS_IDLE_MS = 1000, /* without a write ends a burst */
 
 	TLS_HELD_MAX_BYTES = 2048,
-	TLS_MESSAGES_MAX = 32,   /* of the handshake after its end, without application data between them */
+	TLS_MESSAGES_MAX = 32, /* of the handshake after its end, without application data between them */
 	TLS_ANSWERS_MAX_BYTES = 2 * TLS_OUT_BYTES, /* unsent: more can only be answers to such messages */
 	TLS_CONTEXT_BUCKETS = 1024,
+	TLS_SESSIONS_MAX = 8, /* of a server, kept for connections to come */
 };
 
 struct tls_worker {
@@ -47,6 +48,7 @@ struct tls_worker {
 	struct tls_ticket_key tickets[TLS_TICKET_KEYS];
 	size_t ntickets;
 	struct list contexts[TLS_CONTEXT_BUCKETS];
+	struct list clients, trusts;
 	struct tls_stats stats;
 	/* Records under one key before we change it: RFC 8446 section 5.5. */
 	uint32_t rekey_records;
@@ -83,6 +85,19 @@ struct tls_context {
 	uint8_t sessions[32];   /* tickets are good among contexts in which this is equal */
 };
 
+/* Of f->pairs: certificates, chains and keys go into c. False: r says why. */
+bool tls_context_set_pairs(struct tls_context *c, const struct tls_files *f, struct conf_report *r) MUST_USE;
+void tls_context_free(struct tls_context *c);
+/* SHA-256 over parts of which each counts with its length, so that no two lists are the same bytes. */
+struct tls_hash {
+	EVP_MD_CTX *m;
+};
+struct tls_hash tls_hash_begin(void);
+void tls_hash_bytes(struct tls_hash h, const void *p, size_t n);
+void tls_hash_str(struct tls_hash h, struct str s);
+void tls_hash_policy(struct tls_hash h, const struct tls_policy *p);
+void tls_hash_end(struct tls_hash h, uint8_t out[32]);
+
 /* Makes ssl behave as c says, in every respect. From the client-hello callback only. */
 void tls_context_apply(SSL *ssl, const struct tls_context *c);
 
@@ -102,6 +117,15 @@ bool tls_certificates_read(STACK_OF(X509) *to, const struct tls_file *f, struct 
 bool tls_pair_read(struct tls_pair *pair, const struct tls_pair_files *f, STACK_OF(X509) *pool,
 		   struct conf_report *r) MUST_USE;
 void tls_pair_fini(struct tls_pair *pair);
+
+/* ---- warn.c: what a certificate says of itself ---- */
+
+enum { TLS_DATE_BYTES = 64, TLS_NAMES_BYTES = 384 };
+void tls_date_text(char out[TLS_DATE_BYTES], const ASN1_TIME *t);
+/* "a.example, www.a.example and 3 more". Returns how many there are. */
+int tls_names_text(X509 *x, char out[TLS_NAMES_BYTES]);
+/* Warns of a certificate that is over, or not yet valid; `nth` in its file, from 1. */
+void tls_warn_dates(X509 *x, int nth, const struct tls_file *f, struct conf_report *r);
 
 /* ---- sni.c ---- */
 
@@ -134,7 +158,8 @@ struct tls_conn {
 	SSL *ssl;
 	struct stream *s;
 	const struct stream_ops *below; /* what s was before */
-	struct tls_listener *listener;  /* until the handshake ends */
+	struct tls_listener *listener;	/* of a server, until the handshake ends */
+	struct tls_client *client;	/* NULL: we are the server */
 	tls_done *done;                 /* until it was called */
 	struct work work; /* runs the first step, and calls done */
 	struct buf in;    /* ciphertext that OpenSSL has not taken */
@@ -164,6 +189,8 @@ struct tls_conn {
 	bool truncated;
 };
 
+/* Puts itself on s, whose handshake is to begin. */
+struct tls_conn *tls_conn_new(struct stream *s, SSL_CTX *ctx, tls_done *done) MUST_USE;
 /* Brackets around a call into OpenSSL: how much it may read; afterwards nothing is left in shared buffers. */
 void tls_conn_enter(struct tls_conn *c, size_t recv_max);
 void tls_conn_leave(struct tls_conn *c);
@@ -189,6 +216,13 @@ BIO_METHOD *tls_bio_method(void);
 void tls_handshake_step(struct tls_conn *c);
 /* Why OpenSSL failed, for tls_conn_explain; uses up its error queue. */
 void tls_explain_failure(struct tls_conn *c);
+
+/* ---- client.c ---- */
+
+/* The server may have forgotten them, or they are not to be trusted any more. */
+void tls_client_forget_sessions(struct tls_client *t);
+/* A handshake without any of them has shown who the server is. */
+void tls_client_note_verified(struct tls_client *t);
 
 /* ---- stream.c ---- */
 

@@ -14,6 +14,8 @@ static size_t iov_bytes(const struct iovec *iov, int n)
 static void break_off(struct tls_conn *c)
 {
 	tls_explain_failure(c);
+	if (c->client)
+		tls_client_forget_sessions(c->client);
 	if (c->rx == ERR_OK)
 		c->rx = ERR_TLS;
 	if (c->tx == ERR_OK)
@@ -123,13 +125,13 @@ static const char *take(struct source *from, size_t n)
 /*
  * A record can only be read when its last byte has come. So that a client has something to work on after one
  * round trip, the first ones of a burst are small; from then on what counts is their number. A small answer
- * is one record in any case: all of it is in the first segments.
+ * is one record in any case: all of it is in the first segments. A server is near, and waits for nobody.
  */
 static size_t record_bytes(struct tls_conn *c, size_t offered, size_t left)
 {
 	size_t n = TLS_RECORD_BYTES;
 
-	if (c->burst_bytes < TLS_SMALL_TOTAL_BYTES && offered > TLS_ONE_RECORD_BYTES)
+	if (!c->client && c->burst_bytes < TLS_SMALL_TOTAL_BYTES && offered > TLS_ONE_RECORD_BYTES)
 		n = TLS_SMALL_RECORD_BYTES;
 	n = MIN(n, left);
 	c->burst_bytes += (uint32_t)n;

@@ -23,6 +23,8 @@ void tls_init(void)
 	BUG_ON(!tls_w->ticket_cipher);
 	for (size_t i = 0; i < TLS_CONTEXT_BUCKETS; i++)
 		list_init(&tls_w->contexts[i]);
+	list_init(&tls_w->clients);
+	list_init(&tls_w->trusts);
 	tls_ticket_make(&first);
 	tls_set_tickets(&first, 1);
 	OPENSSL_cleanse(&first, sizeof first);
@@ -31,6 +33,7 @@ void tls_init(void)
 void tls_fini(void)
 {
 	BUG_ON(tls_w->stats.connections || tls_w->stats.contexts);
+	BUG_ON(tls_w->stats.clients || tls_w->stats.trusts);
 	BIO_meth_free(tls_w->bio);
 	EVP_CIPHER_free(tls_w->ticket_cipher);
 	OPENSSL_cleanse(tls_w->plain, TLS_RECORD_BYTES);

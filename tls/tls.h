@@ -146,11 +146,13 @@ bool tls_stream_truncated(const struct stream *s);
 /* ---- counters, of the worker since tls_init ---- */
 
 struct tls_stats {
-	uint64_t handshakes, resumed, failed;
+	uint64_t handshakes, resumed, failed;	       /* with clients */
+	uint64_t up_handshakes, up_resumed, up_failed; /* with servers */
 	uint64_t recvs, sends; /* system calls */
 	uint64_t records;      /* of plaintext, sent */
 	uint64_t spared;       /* contexts found instead of built */
 	size_t contexts;       /* alive now */
+	size_t clients, trusts; /* alive now */
 	size_t connections;    /* alive now */
 };
 const struct tls_stats *tls_stats(void);

@@ -26,24 +26,23 @@ static void warn(struct conf_report *r, const struct tls_file *f, const char *re
 
 /* ---- dates ---- */
 
-static void date(char out[64], const ASN1_TIME *t)
+void tls_date_text(char out[TLS_DATE_BYTES], const ASN1_TIME *t)
 {
 	struct tm tm = { 0 };
 
 	ASN1_TIME_to_tm(t, &tm);
-	snprintf(out, 64, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-		 tm.tm_hour, tm.tm_min);
+	snprintf(out, TLS_DATE_BYTES, "%04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1,
+		 tm.tm_mday, tm.tm_hour, tm.tm_min);
 }
 
-/* `nth` is for the reader of the file: 1 is the leaf. */
-static void warn_dates(X509 *x, int nth, const struct tls_file *f, struct conf_report *r)
+void tls_warn_dates(X509 *x, int nth, const struct tls_file *f, struct conf_report *r)
 {
 	bool is_over = X509_cmp_time(X509_get0_notAfter(x), NULL) < 0;
-	char when[64];
+	char when[TLS_DATE_BYTES];
 
 	if (!is_over && X509_cmp_time(X509_get0_notBefore(x), NULL) < 0)
 		return;
-	date(when, is_over ? X509_get0_notAfter(x) : X509_get0_notBefore(x));
+	tls_date_text(when, is_over ? X509_get0_notAfter(x) : X509_get0_notBefore(x));
 	if (is_over)
 		warn(r, f, "renew it: clients refuse it", "certificate %d in \"%.*s\" expired %s", nth,
 		     NAME(f), when);
@@ -86,7 +85,7 @@ static void warn_chain(const struct tls_pair *pair, const struct tls_file *f, st
 	for (int i = 0; i < sk_X509_num(pair->chain); i++) {
 		X509 *up = sk_X509_value(pair->chain, i);
 
-		warn_dates(up, i + 2, f, r);
+		tls_warn_dates(up, i + 2, f, r);
 		if (X509_check_issued(up, x) != X509_V_OK) {
 			warn(r, f,
 			     "the order is: this host's certificate, its issuer's, that one's issuer's ...",
@@ -120,36 +119,48 @@ static bool is_for(X509 *x, struct str name)
 	return X509_check_host(x, text, 0, flags, NULL) == 1;
 }
 
-/* "a.example, www.a.example and 3 more". Returns how many there are. */
-static int host_names(X509 *x, char *out, size_t cap)
+/* A host name or an address as text, empty when it is something else. */
+static void name_text(char out[128], const GENERAL_NAME *g)
+{
+	const ASN1_STRING *s = g->d.dNSName;
+
+	out[0] = 0;
+	if (g->type == GEN_DNS)
+		snprintf(out, 128, "%.*s", MIN(ASN1_STRING_length(s), 80),
+			 (const char *)ASN1_STRING_get0_data(s));
+	else if (g->type == GEN_IPADD && ASN1_STRING_length(s) == 4)
+		inet_ntop(AF_INET, ASN1_STRING_get0_data(s), out, 128);
+	else if (g->type == GEN_IPADD && ASN1_STRING_length(s) == 16)
+		inet_ntop(AF_INET6, ASN1_STRING_get0_data(s), out, 128);
+}
+
+int tls_names_text(X509 *x, char out[TLS_NAMES_BYTES])
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+	char text[128];
 	size_t n = 0;
 	int count = 0;
 
 	out[0] = 0;
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
-
-		if (g->type != GEN_DNS || count++ >= NAMES_SHOWN || n >= cap)
+		name_text(text, sk_GENERAL_NAME_value(names, i));
+		if (!text[0] || count++ >= NAMES_SHOWN || n >= TLS_NAMES_BYTES)
 			continue;
-		n += (size_t)snprintf(out + n, cap - n, "%s%.*s", count > 1 ? ", " : "",
-				      MIN(ASN1_STRING_length(g->d.dNSName), 80),
-				      (const char *)ASN1_STRING_get0_data(g->d.dNSName));
+		n += (size_t)snprintf(out + n, TLS_NAMES_BYTES - n, "%s%s", count > 1 ? ", " : "", text);
 	}
-	if (count > NAMES_SHOWN && n < cap)
-		snprintf(out + n, cap - n, " and %d more", count - NAMES_SHOWN);
+	if (count > NAMES_SHOWN && n < TLS_NAMES_BYTES)
+		snprintf(out + n, TLS_NAMES_BYTES - n, " and %d more", count - NAMES_SHOWN);
 	GENERAL_NAMES_free(names);
 	return count;
 }
 
 static void warn_name(X509 *x, struct str name, const struct tls_file *f, struct conf_report *r)
 {
-	char names[384];
+	char names[TLS_NAMES_BYTES];
 
 	if (is_for(x, name))
 		return;
-	if (host_names(x, names, sizeof names))
+	if (tls_names_text(x, names))
 		warn(r, f, "get one with this name in its subjectAltName: clients refuse this one",
 		     "the certificate in \"%.*s\" is not for \"%.*s\", but for %s", NAME(f), STR_ARG(name),
 		     names);
@@ -170,7 +181,7 @@ void tls_context_warn(const struct tls_context *c, const struct tls_files *f, st
 		if (X509_check_purpose(leaf, X509_PURPOSE_SSL_SERVER, 0) != 1)
 			warn(r, file, "get one for TLS servers: clients refuse this one",
 			     "the certificate in \"%.*s\" is not for servers (key usage)", NAME(file));
-		warn_dates(leaf, 1, file, r);
+		tls_warn_dates(leaf, 1, file, r);
 		warn_chain(&c->pairs[i], file, r);
 	}
 	ERR_clear_error();
