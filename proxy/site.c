@@ -151,7 +151,7 @@ static void build_targets(struct site *s, struct conf_report *r)
 		bool ok = address_of(t, &address);
 
 		if (ok)
-			s->targets[i] = up_target_get(t->name, &address, &limits);
+			s->targets[i] = up_target_get(t->name, &address, &limits, NULL);
 		else
 			conf_report_add(r, CONF_ERROR, t->pos, NULL,
 					"%.*s is no address that can be connected to", STR_ARG(t->name));

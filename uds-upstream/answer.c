@@ -28,15 +28,6 @@ void up_answer_begin(struct up_conn *c)
 
 /* ---- the end of an answer ---- */
 
-/* True when nothing is to be read now: the next thing that comes is the answer to the next request. */
-static bool is_quiet(struct stream *s)
-{
-	char byte;
-
-	/* a read that filled all the memory it was given does not tell whether it was the last one */
-	return !stream_is_hup(s) && (!(s->can & STREAM_IN) || stream_read(s, &byte, 1) == -ERR_AGAIN);
-}
-
 /* The whole body was read. The connection is kept if it can carry another request (RFC 9112 section 9.3). */
 static void finish(struct up_conn *c, bool surplus)
 {
@@ -50,7 +41,7 @@ static void finish(struct up_conn *c, bool surplus)
 	x_end(&c->end);
 	x_leave(&c->end);
 	work_cancel(&c->flush);
-	if (c->parser.keep_alive && !surplus && !c->deaf && up_conn_has_sent(c) && is_quiet(c->stream)) {
+	if (c->parser.keep_alive && !surplus && !c->deaf && up_conn_has_sent(c) && up_conn_is_quiet(c)) {
 		stream_want(c->stream, STREAM_IN);
 		up_pool_keep(c);
 	} else {
@@ -59,13 +50,25 @@ static void finish(struct up_conn *c, bool surplus)
 }
 
 /*
- * Nothing more will come, for this reason. A body that ends with the connection is complete at an orderly
- * end; and at the reset that a Unix socket reports, behind all data, when the other side closed without
- * having read everything: there no data is ever lost.
+ * A body that ends with the connection is complete at an orderly end; and at the reset that a Unix socket
+ * reports, behind all data, when the other side closed without having read everything: there no data is ever
+ * lost. Under TLS only the server itself can say that it was all (RFC 9112 section 9.8).
  */
+static bool is_whole(const struct up_conn *c, bool orderly)
+{
+	if (c->target->tls)
+		return orderly && !tls_stream_truncated(c->stream);
+	return orderly || c->target->is_local;
+}
+
+/* Nothing more will come, for this reason. */
 static void end_reading(struct up_conn *c, enum err why)
 {
 	bool orderly = why == ERR_EOF;
+	enum err lost = why == ERR_TLS ? ERR_UP_TLS : ERR_UP_RESET;
+
+	if (why == ERR_TLS)
+		up_conn_tell_tls(c, tls_stream_why(c->stream));
 
 	if (c->state == UP_TUNNEL && orderly) {
 		c->read_ended = true;
@@ -73,15 +76,15 @@ static void end_reading(struct up_conn *c, enum err why)
 		x_end(&c->end);
 		up_conn_leave_tunnel(c);
 	} else if (c->state == UP_TUNNEL) {
-		up_conn_fail(c, ERR_UP_RESET);
+		up_conn_fail(c, lost);
 	} else if (c->state == UP_ASKED && c->reused && !c->end.x->facts.answered) {
 		up_conn_fail(c, ERR_UP_STALE);
 	} else if (c->state == UP_ASKED) {
-		up_conn_fail(c, orderly ? ERR_UP_CLOSED : ERR_UP_RESET);
-	} else if (c->body.framing == H1_UNTIL_CLOSE && (orderly || c->target->is_local)) {
+		up_conn_fail(c, orderly ? ERR_UP_CLOSED : lost);
+	} else if (c->body.framing == H1_UNTIL_CLOSE && is_whole(c, orderly)) {
 		finish(c, false);
 	} else {
-		up_conn_fail(c, orderly ? ERR_UP_BODY_SHORT : ERR_UP_RESET);
+		up_conn_fail(c, orderly ? ERR_UP_BODY_SHORT : lost);
 	}
 }
 

@@ -1,5 +1,5 @@
 /*
- * client.c - the life of an upstream connection: the verbs of an up end, dialling, sending, time, its end.
+ * client.c - the life of an upstream connection: the verbs of an up end, sending, time, its end.
  *
  * A request goes out in one gathered write a turn: the head and whatever of the body has come by then
  * (flush, which the loop runs behind the exchange queue). What comes back is answer.c's.
@@ -17,7 +17,8 @@ static const unsigned transitions[] = {
 	[UP_ATTACHED] = MAY(RESTING) | MAY(WAITING) | MAY(DIALLING) | MAY(ASKED) | MAY(CLOSED),
 	[UP_RESTING] = MAY(WAITING) | MAY(DIALLING) | MAY(CLOSED),
 	[UP_WAITING] = MAY(DIALLING) | MAY(ASKED) | MAY(CLOSED),
-	[UP_DIALLING] = MAY(WAITING) | MAY(ASKED) | MAY(CLOSED),
+	[UP_DIALLING] = MAY(SECURING) | MAY(WAITING) | MAY(ASKED) | MAY(CLOSED),
+	[UP_SECURING] = MAY(WAITING) | MAY(ASKED) | MAY(CLOSED),
 	[UP_ASKED] = MAY(ANSWERING) | MAY(TUNNEL) | MAY(CLOSED),
 	[UP_ANSWERING] = MAY(IDLE) | MAY(CLOSED),
 	[UP_TUNNEL] = MAY(CLOSED),
@@ -55,7 +56,7 @@ static void bury(struct grave *g)
 	free(container_of(g, struct up_conn, grave));
 }
 
-static void drop_stream(struct up_conn *c)
+void up_conn_drop_stream(struct up_conn *c)
 {
 	if (!c->stream)
 		return;
@@ -73,7 +74,7 @@ void up_conn_close(struct up_conn *c)
 	up_queue_forget(c);
 	up_conn_enter(c, UP_CLOSED);
 	dial_cancel(&c->dial);
-	drop_stream(c);
+	up_conn_drop_stream(c);
 	up_pool_uncount(c);
 	timer_stop(&c->timer);
 	work_cancel(&c->flush);
@@ -84,7 +85,7 @@ void up_conn_close(struct up_conn *c)
 	loop_bury(&c->grave, bury);
 }
 
-static void give_up(struct up_conn *c, enum err why)
+void up_conn_give_up(struct up_conn *c, enum err why)
 {
 	c->target->stats.lost += err_status(why) >= 500;
 	x_abort(&c->end, why);
@@ -94,7 +95,7 @@ static void give_up(struct up_conn *c, enum err why)
 void up_conn_fail(struct up_conn *c, enum err why)
 {
 	log_info("%s: %s", c->target->name, err_text(why));
-	give_up(c, why);
+	up_conn_give_up(c, why);
 }
 
 /* ---- time ---- */
@@ -118,6 +119,7 @@ void up_conn_arm(struct up_conn *c)
 	case UP_IDLE:
 	case UP_ATTACHED:
 	case UP_DIALLING: /* timed by the dial */
+	case UP_SECURING: /* by what is left of its time */
 	case UP_CLOSED: break;
 	}
 }
@@ -155,6 +157,9 @@ static void on_timer(struct timer *timer)
 		return;
 	case UP_WAITING:
 		up_conn_fail(c, outage_is_on(&c->target->outage) ? c->target->outage.why : ERR_UP_BUSY);
+		return;
+	case UP_SECURING:
+		up_conn_not_secured_in_time(c);
 		return;
 	case UP_ASKED:
 		if (c->awaits_continue)
@@ -270,7 +275,7 @@ static void on_flush(struct work *w)
 	}
 }
 
-/* ---- getting a connection ---- */
+/* ---- on a connection ---- */
 
 static void on_ready(struct stream *s)
 {
@@ -283,26 +288,20 @@ static void on_ready(struct stream *s)
 	}
 	if (!(can & STREAM_IN))
 		return;
-	if (c->state == UP_IDLE) /* its end, or bytes that nobody asked for */
-		up_conn_close(c);
-	else if (c->state == UP_ATTACHED)
-		drop_stream(c);
-	else
+	if (c->state != UP_IDLE && c->state != UP_ATTACHED) {
 		up_answer_read(c);
+		return;
+	}
+	/* its end, or bytes that nobody asked for; under TLS, perhaps only a ticket */
+	if (up_conn_is_quiet(c))
+		return;
+	if (c->state == UP_IDLE)
+		up_conn_close(c);
+	else
+		up_conn_drop_stream(c);
 }
 
-static void note_try(struct up_conn *c, bool reused)
-{
-	struct x_facts *facts = &c->end.x->facts;
-
-	facts->tries += !c->is_tried;
-	c->is_tried = true;
-	facts->upstream_reused = reused;
-	facts->sent = facts->answered = false;
-	c->reused = reused;
-}
-
-static void begin(struct up_conn *c)
+void up_conn_begin(struct up_conn *c)
 {
 	enum h1_framing framing = h1_request_framing(c->request);
 
@@ -317,109 +316,6 @@ static void begin(struct up_conn *c)
 	up_conn_arm(c);
 	stream_want(c->stream, STREAM_IN);
 	loop_post(&c->flush);
-}
-
-/*
- * A kept connection that has anything to read, or an end, is not used: those bytes would be taken for the
- * answer, and what has ended takes no request. What the loop has not yet heard of costs a system call to
- * find out, which a request that may be sent again is not worth; neither is one over a Unix socket, where
- * the first write fails, having written nothing, when the other side has closed.
- */
-static bool is_stale(const struct up_conn *c)
-{
-	char byte;
-
-	if (c->stream->can & (STREAM_IN | STREAM_HUP))
-		return true;
-	if (c->target->is_local || head_method_is_safe(c->request->method))
-		return false;
-	return recv(c->stream->ev.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
-	       err_from_errno(errno) != ERR_AGAIN;
-}
-
-/* Leaves c with a kept stream that is fit for its request, if there is one. */
-static bool find_kept(struct up_conn *c)
-{
-	struct up_conn *kept;
-
-	for (;;) {
-		if (c->stream && !is_stale(c))
-			return true;
-		drop_stream(c);
-		kept = up_pool_take(c->target);
-		if (!kept)
-			return false;
-		c->stream = kept->stream;
-		kept->stream = NULL;
-		up_conn_close(kept);
-		up_pool_count(c);
-	}
-}
-
-static void connected(struct up_conn *c)
-{
-	struct x_facts *facts = &c->end.x->facts;
-	struct up_stats *stats = &c->target->stats;
-
-	c->stream = c->dial.stream;
-	facts->connect_us = loop_clock_us() - facts->begin_us;
-	stats->connects++;
-	up_stats_add(&stats->connect_us, &stats->connect_max_us,
-		     facts->connect_us - MIN(facts->queue_us, facts->connect_us));
-	up_queue_connected(c);
-	begin(c);
-}
-
-static void not_connected(struct up_conn *c, enum err why)
-{
-	const char *detail = strerror(c->dial.sys_errno);
-
-	c->target->stats.failures++;
-	up_pool_uncount(c);
-	if (up_queue_failed(c, why, why == ERR_UP_UNREACHABLE ? detail : NULL))
-		return;
-	log_info("%s: %s (%s)", c->target->name, err_text(why), detail);
-	give_up(c, why);
-}
-
-static void dialled(struct dial *d, enum err e)
-{
-	struct up_conn *c = container_of(d, struct up_conn, dial);
-
-	if (e == ERR_OK)
-		connected(c);
-	else
-		not_connected(c, e);
-}
-
-static void dial(struct up_conn *c)
-{
-	enum err e;
-
-	up_conn_enter(c, UP_DIALLING);
-	note_try(c, false);
-	c->dialled_ms = loop_now_ms();
-	up_pool_count(c);
-	e = dial_start(&c->dial, &c->target->address, up_queue_note_dial(c), dialled);
-	if (e == ERR_OK)
-		connected(c);
-	else if (e != ERR_AGAIN)
-		not_connected(c, e);
-}
-
-void up_conn_connect(struct up_conn *c, bool in_turn)
-{
-	bool is_next = in_turn || up_queue_is_passed(c->target);
-
-	if ((c->stream || is_next) && !c->wants_new && find_kept(c)) {
-		note_try(c, true);
-		c->target->stats.reuses++;
-		begin(c);
-	} else if (is_next && up_pool_admits(c->target, c->wants_new)) {
-		dial(c);
-	} else {
-		up_queue_put(c);
-	}
 }
 
 /* ---- the verbs ---- */

@@ -29,22 +29,23 @@ void up_share(struct outage_names *names)
 
 static void expire(struct timer *timer);
 
-static struct up_target *find(struct str name)
+static struct up_target *find(struct str name, const struct tls_client *tls)
 {
 	list_for_each(pos, &here.targets) {
 		struct up_target *t = list_entry(pos, struct up_target, node);
 
-		if (str_eq(str_from_c(t->name), name))
+		if (t->tls == tls && str_eq(str_from_c(t->name), name))
 			return t;
 	}
 	return NULL;
 }
 
-static struct up_target *target_new(struct str name)
+static struct up_target *target_new(struct str name, struct tls_client *tls)
 {
 	struct up_target *t = base_zalloc(sizeof *t + name.n + 1);
 
 	memcpy(t->name, name.p, name.n);
+	t->tls = tls ? tls_client_get(tls) : NULL;
 	list_init(&t->idle);
 	list_init(&t->waiting);
 	list_init(&t->resting);
@@ -67,6 +68,8 @@ void up_target_free_if_unused(struct up_target *t)
 		return;
 	BUG_ON(t->nopen || t->nidle);
 	list_del(&t->node);
+	if (t->tls)
+		tls_client_put(t->tls);
 	timer_stop(&t->expiry);
 	timer_stop(&t->tick);
 	work_cancel(&t->serve);
@@ -84,12 +87,13 @@ static void keep_at_most(struct up_target *t, uint64_t n)
 		up_conn_close(oldest_idle(t));
 }
 
-struct up_target *up_target_get(struct str name, const struct addr *address, const struct up_limits *limits)
+struct up_target *up_target_get(struct str name, const struct addr *address, const struct up_limits *limits,
+				struct tls_client *tls)
 {
-	struct up_target *t = find(name);
+	struct up_target *t = find(name, tls);
 
 	if (!t)
-		t = target_new(name);
+		t = target_new(name, tls);
 	t->refs++;
 	t->address = *address;
 	t->is_local = address->sa.sa_family == AF_UNIX;

@@ -3,13 +3,15 @@
  *
  * pool.c:      targets; which connections are kept, who gets one
  * queue.c:     who waits for one; while the target is down, too
- * client.c:    a connection's life: verbs, dialling, sending, time, its end
+ * client.c:    a connection's life: verbs, sending, time, its end
+ * connect.c:   how a request gets one: kept or new
  * answer.c:    reading what comes back
  * websocket.c: the key and its digest
  */
 #pragma once
 
 #include "h1/h1.h"
+#include "tls/client.h"
 #include "uds-upstream/up.h"
 
 enum {
@@ -34,6 +36,8 @@ enum {
 	 * loss would be the last.
 	 */
 	UP_REST_MS = 250,
+	/* The same trouble with TLS is told once in this time. */
+	UP_TELL_MS = 10 * 1000,
 	/* As many in a tick need no counting any more. */
 	UP_RAMP_MAX = 1024,
 };
@@ -44,6 +48,7 @@ struct up_target {
 	bool draining;       /* keeps nothing any more */
 	bool is_local;       /* a Unix socket */
 	struct addr address;
+	struct tls_client *tls; /* NULL: plain */
 	struct up_limits limits;
 	struct up_stats stats;
 	struct list idle;    /* kept connections, the one used last in front */
@@ -55,6 +60,7 @@ struct up_target {
 	struct timer expiry; /* of the oldest idle one */
 	struct work serve;   /* who waits */
 	struct outage outage;
+	uint64_t told_ms;     /* up_conn_tell_tls */
 	uint64_t up_since_ms; /* outside of an outage; 0: nobody has reached it yet */
 	bool is_gated;       /* only so many of those who wait may dial: */
 	uint64_t passes;     /* until the next tick */
@@ -71,6 +77,7 @@ struct up_target {
 	X(RESTING)   /* it was lost on its way, and is not to be lost again: waits for a sign of life */ \
 	X(WAITING)   /* for one of the target's connections to come free, or for its return */ \
 	X(DIALLING) \
+	X(SECURING)  /* TLS handshake */ \
 	X(ASKED)     /* the request is being sent or has been; no final head yet */ \
 	X(ANSWERING) /* the response body is being read */ \
 	X(TUNNEL)    /* bytes both ways after 101 */ \
@@ -103,6 +110,7 @@ struct up_conn {
 	uint64_t interims;     /* heads before the final one */
 	uint64_t idle_since_ms, waits_since_us, rests_since_ms;
 	uint64_t dialled_ms;   /* when its connection was begun */
+	uint64_t dial_until_ms;
 	struct head *request;  /* as it is written */
 	struct head *trailers; /* of the request */
 	struct h1_out out;
@@ -168,21 +176,35 @@ void up_queue_tick(struct timer *timer);
 struct up_conn *up_conn_new(struct up_target *t) MUST_USE;
 /* The only place where the state changes; asserts that it may. */
 void up_conn_enter(struct up_conn *c, enum up_state s);
-/*
- * Has the request: sends it on a kept stream or a new one, or queues it. `in_turn`: it has waited, and is not
- * to wait behind others.
- */
-void up_conn_connect(struct up_conn *c, bool in_turn);
 /* Sets the time-out that this state has. */
 void up_conn_arm(struct up_conn *c);
 /* Every byte of the request has been accepted. */
 bool up_conn_has_sent(const struct up_conn *c);
 /* Leaves and closes a tunnel of which both directions are over. */
 void up_conn_leave_tunnel(struct up_conn *c);
-/* The exchange goes on without this connection, for this reason. */
+/* c has its stream: sends the request. */
+void up_conn_begin(struct up_conn *c);
+void up_conn_drop_stream(struct up_conn *c);
+/* The exchange goes on without this connection, for this reason, which was logged. */
+void up_conn_give_up(struct up_conn *c, enum err why);
+/* The same, and logs it. */
 void up_conn_fail(struct up_conn *c, enum err why);
 /* Closes; its memory goes after the turn. It must have left its exchange. */
 void up_conn_close(struct up_conn *c);
+
+/* ---- connect.c ---- */
+
+/*
+ * Has the request: sends it on a kept stream or a new one, or queues it. `in_turn`: it has waited, and is not
+ * to wait behind others.
+ */
+void up_conn_connect(struct up_conn *c, bool in_turn);
+/* Its time is over. */
+void up_conn_not_secured_in_time(struct up_conn *c);
+/* True when nothing is to be read from its stream now: neither bytes nor an end. */
+bool up_conn_is_quiet(const struct up_conn *c);
+/* Says once in a while what its stream says is wrong with TLS. */
+void up_conn_tell_tls(const struct up_conn *c, const char *why);
 
 /* ---- answer.c ---- */
 

@@ -13,6 +13,7 @@
 #include "core/target.h"
 
 struct up_target;
+struct tls_client;
 
 struct up_limits {
 	uint64_t connections;      /* `upstream-connections`: beyond it requests wait their turn */
@@ -27,12 +28,13 @@ struct up_limits {
 void up_share(struct outage_names *names);
 
 /*
- * Finds or makes this worker's target by its name ("unix:/run/app.sock", "127.0.0.1:80"); counted. Its
- * pool and health live on over configurations as long as somebody holds it. The address and the limits of
- * the newest configuration hold. Name and address are copied.
+ * Finds or makes this worker's target by its name ("unix:/run/app.sock", "127.0.0.1:80") and by how TLS is
+ * spoken to it (NULL: it is not); counted. Its pool and health live on over configurations as long as
+ * somebody holds it. The address and the limits of the newest configuration hold. Name and address are
+ * copied, tls is held.
  */
-struct up_target *up_target_get(struct str name, const struct addr *address,
-				const struct up_limits *limits) MUST_USE;
+struct up_target *up_target_get(struct str name, const struct addr *address, const struct up_limits *limits,
+				struct tls_client *tls) MUST_USE;
 /* Gives it back. The last one closes its idle connections; those in use go on. */
 void up_target_put(struct up_target *t);
 /* Terminated; void when the target is given back. */
@@ -47,6 +49,8 @@ const char *up_target_name(const struct up_target *t);
 	X(requests, "requests given to it, each once")                                                       \
 	X(connects, "connections made")                                                                      \
 	X(connect_us, "time that making them took, in all")                                                  \
+	X(handshakes, "TLS handshakes done")                                        \
+	X(resumed, "of them, with a session from before")                           \
 	X(failures, "connections that could not be made")                                                    \
 	X(reuses, "requests on a kept connection")                                                           \
 	X(again, "requests that were sent or dialled for once more")                                         \
@@ -85,7 +89,8 @@ struct up_now {
 struct up_now up_target_now(const struct up_target *t);
 /*
  * All targets of this worker, one after the other: NULL begins, and ends. Borrowed until the loop is next
- * entered; those of an earlier configuration are among them as long as they are in use.
+ * entered; those of an earlier configuration are among them as long as they are in use, and so may one be of
+ * the same name to which TLS was spoken otherwise.
  */
 const struct up_target *up_target_next(const struct up_target *t);
 

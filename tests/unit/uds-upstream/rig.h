@@ -144,7 +144,7 @@ static inline void rig_unlisten(void)
 
 static inline void rig_get_target(void)
 {
-	rig.target = up_target_get(str_from_c(rig.name), &rig.address, &rig.limits);
+	rig.target = up_target_get(str_from_c(rig.name), &rig.address, &rig.limits, NULL);
 }
 
 static inline void rig_open_on(bool tcp)

@@ -118,7 +118,7 @@ static void a_smaller_limit_holds_at_once(void **state)
 	(void)state;
 	fill_pool(fds, 4);
 	rig.limits.idle_connections = 2;
-	assert_ptr_equal(up_target_get(str_from_c(rig.name), &rig.address, &rig.limits), rig.target);
+	assert_ptr_equal(up_target_get(str_from_c(rig.name), &rig.address, &rig.limits, NULL), rig.target);
 	up_target_put(rig.target);
 	peer_sees_end(fds[0]);
 	peer_sees_end(fds[1]);
@@ -399,7 +399,7 @@ static void sending_again_may_cost_an_idle_connection(void **state)
 	client_ask(&t, "GET", "/");
 	peer_close_late(fds[1]);
 	rig.limits.connections = 1;
-	up_target_put(up_target_get(str_from_c(rig.name), &rig.address, &rig.limits));
+	up_target_put(up_target_get(str_from_c(rig.name), &rig.address, &rig.limits, NULL));
 	is_served_anew(&t);
 	assert_int_equal(rig.retries, 1);
 	peer_sees_end(fds[0]);
@@ -588,15 +588,15 @@ static void a_target_is_found_by_its_name(void **state)
 
 	(void)state;
 	assert_true(addr_from_unix(&elsewhere, STR("/nowhere")));
-	other = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits);
+	other = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits, NULL);
 	assert_ptr_not_equal(other, rig.target);
 	assert_string_equal(up_target_name(other), "unix:/nowhere");
-	same = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits);
+	same = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits, NULL);
 	assert_ptr_equal(same, other);
 	up_target_put(same);
 	up_target_put(other);
 	/* it is gone, and may be made again */
-	other = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits);
+	other = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits, NULL);
 	up_target_put(other);
 }
 
