@@ -67,7 +67,8 @@ enum place {
 	X("block sequence entries are not allowed", "", "", AT_PROBLEM, "a list cannot begin here",         \
 	  "begin it on a line of its own; write a text that begins with \"- \" in quotes")                  \
 	X("did not find expected <document start>", "", "", AT_PROBLEM,                                     \
-	  "something stands behind the end of the configuration", "is a bracket closed too early?")         \
+	  "something stands behind the end of the configuration",                                           \
+	  "is a bracket closed too early? does a line begin with %?")                                       \
 	X("found unexpected ':'", "", "", AT_PROBLEM, "a colon cannot stand here",                          \
 	  "write the text in quotes")
 

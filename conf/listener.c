@@ -26,6 +26,15 @@ static bool place_unix(struct conf_loader *l, struct place *p)
 	return false;
 }
 
+/* What is written like an IPv4 address is no interface's name. */
+static bool is_digits_and_dots(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] != '.' && (s.p[i] < '0' || s.p[i] > '9'))
+			return false;
+	return s.n > 0;
+}
+
 /* An address or an interface, in one spelling. False: that cannot be said. */
 static bool place_ip(struct conf_loader *l, struct place *p)
 {
@@ -54,7 +63,8 @@ static bool place_ip(struct conf_loader *l, struct place *p)
 	if (memchr(s.p, '/', s.n))
 		conf_error(l, p->at, "for a Unix socket add \"unix-socket\": \"1\"",
 			   "\"%.*s\" is no interface", CONF_QUOTE(s));
-	else if (s.n > INTERFACE_NAME_BYTES || memchr(s.p, ':', s.n) || memchr(s.p, ' ', s.n))
+	else if (s.n > INTERFACE_NAME_BYTES || memchr(s.p, ':', s.n) || memchr(s.p, ' ', s.n) ||
+		 is_digits_and_dots(s))
 		conf_error(l, p->at, "write a numeric address, or an interface's name such as eth0",
 			   "\"%.*s\" is neither an address nor an interface", CONF_QUOTE(s));
 	else
