@@ -27,6 +27,7 @@ enum {
 	X(interim_responses, COUNT, ON_MOUNT, 0)               \
 	X(h2_streams, COUNT, ON_VHOST, 1)                      \
 	X(h2_connection_buffer_bytes, SIZE, ON_VHOST, 1 << 16) \
+	X(h2_windows_bytes, SIZE, ON_GLOBAL, 0)                \
 	X(pipe_bytes, SIZE, ON_VHOST, 1 << 12)                 \
 	X(memory_bytes, SIZE, ON_GLOBAL, 1 << 20)              \
 	X(auth_attempts, COUNT, ON_GLOBAL, 1)                  \

@@ -5,6 +5,7 @@ enum {
 	/* buf_move copies up to this much into dst's last slab: small pieces must not hold a slab each */
 	COPY_MAX = SLAB_BYTES / 4,
 	WAKE_SHARE = 16, /* of the budget must be free to wake who waits */
+	PROMISE_SHARE = 4, /* of the budget may be promised */
 };
 
 /* The worker's allocator of slabs: what is spare, last in first out, what is in use, and who waits for it. */
@@ -12,7 +13,7 @@ static struct pool {
 	struct slab *spares;
 	size_t nspares;
 	size_t used, peak; /* slabs */
-	size_t budget_bytes;
+	size_t budget_bytes, promised_bytes;
 	struct list waiters;
 } pool = {
 	.budget_bytes = SIZE_MAX,
@@ -62,9 +63,27 @@ void slab_drop_spares(void)
 
 size_t slab_room(void)
 {
-	size_t used_bytes = pool.used * SLAB_BYTES;
+	size_t used_bytes = pool.used * SLAB_BYTES + pool.promised_bytes;
 
 	return used_bytes < pool.budget_bytes ? pool.budget_bytes - used_bytes : 0;
+}
+
+size_t slab_promise(size_t bytes, size_t most)
+{
+	size_t left;
+
+	most = MIN(most, pool.budget_bytes / PROMISE_SHARE);
+	left = most > pool.promised_bytes ? most - pool.promised_bytes : 0;
+	left = MIN(left, slab_room());
+	bytes = MIN(bytes, left / 2);
+	pool.promised_bytes += bytes;
+	return bytes;
+}
+
+void slab_unpromise(size_t bytes)
+{
+	BUG_ON(bytes > pool.promised_bytes);
+	pool.promised_bytes -= bytes;
 }
 
 size_t slab_count(void)

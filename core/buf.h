@@ -68,6 +68,13 @@ size_t buf_copy(const struct buf *b, void *p, size_t n);
 
 /* Bytes that may still be stored before the budget is spent; 0 when it is. */
 size_t slab_room(void);
+/*
+ * Sets bytes of the budget aside for what a peer is allowed to send at once and may never send: at most half
+ * of what is left of `most`, of the budget and of a quarter of the whole of it, so that the next one finds
+ * some. Returns how many of `bytes` were granted; slab_unpromise gives them back.
+ */
+size_t slab_promise(size_t bytes, size_t most) MUST_USE;
+void slab_unpromise(size_t bytes);
 /* Slabs in use, and the most ever in use at once. */
 size_t slab_count(void);
 size_t slab_peak(void);

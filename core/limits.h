@@ -47,6 +47,7 @@
 	X(interim_responses, "interim-responses", 32, "1xx responses before the final one")                 \
 	X(h2_streams, "h2-streams", 128, "concurrent streams of an h2 connection")                          \
 	X(h2_connection_buffer_bytes, "h2-connection-buffer", 1024 * 1024, "stored bytes of a connection")  \
+	X(h2_windows_bytes, "h2-windows", 64 * 1024 * 1024, "upload windows beyond that, all of a worker")   \
 	X(pipe_bytes, "pipe", 64 * 1024, "each of the two pipes of an exchange")                            \
 	X(memory_bytes, "memory", 256 * 1024 * 1024, "body and output bytes stored by a worker")            \
 	X(auth_attempts, "auth-attempts", 10, "passwords checked a second by a worker (429)")               \

@@ -9,8 +9,7 @@ enum {
 	LINGER_MS = 1000, /* for the client to read GOAWAY and close: closing first could reset it away */
 };
 
-/* What our own PINGs are for: told by their payload. */
-static const uint8_t ping_measure[8] = "gh width";
+/* What our other PINGs are for: told by their payload. */
 static const uint8_t ping_alive[8] = "gh alive";
 static const uint8_t ping_drain[8] = "gh drain";
 
@@ -64,7 +63,7 @@ void h2c_close(struct h2c *c, enum err why)
 	drop_input(c);
 	timer_stop(&c->timer);
 	work_cancel(&c->flush);
-	list_del(&c->memory.node);
+	h2c_forget_windows(c);
 	buf_fini(&c->out);
 	hpack_decoder_fini(&c->decoder);
 	hpack_encoder_fini(&c->encoder);
@@ -156,91 +155,6 @@ void h2c_note_answer(struct h2c *c)
 	c->abuse = MIN(c->abuse + 1, full_budget(c));
 }
 
-/* ---- windows ---- */
-
-static size_t stored_bytes(const struct h2c *c)
-{
-	size_t n = 0;
-
-	list_for_each (pos, &c->streams) {
-		const struct h2s *st = list_entry(pos, struct h2s, node);
-
-		if (st->e.x)
-			n += buf_len(&st->e.x->pipe[X_UP].b);
-	}
-	return n;
-}
-
-/* Whoever takes from a pipe makes room: each stream that stores bytes is to tell when it has. */
-static void ask_for_room(struct h2c *c)
-{
-	list_for_each (pos, &c->streams)
-		x_room(&list_entry(pos, struct h2s, node)->e, SIZE_MAX);
-}
-
-void h2c_credit(struct h2c *c)
-{
-	uint64_t buffer = h2_limits(c)->h2_connection_buffer_bytes;
-	int64_t full = (int64_t)MIN(buffer, (uint64_t)H2_MAX_WINDOW);
-
-	full = MAX(full, (int64_t)H2_INITIAL_WINDOW);
-	c->owes_credit = false;
-	if (c->state >= H2C_CLOSING || full - c->recv_window < full / H2_CREDIT_SHARE)
-		return;
-	if (!slab_room()) {
-		slab_wait(&c->memory);
-		return;
-	}
-	if (stored_bytes(c) > buffer) {
-		c->owes_credit = true;
-		ask_for_room(c);
-		return;
-	}
-	h2_write_window_update(&c->out, 0, (uint32_t)(full - c->recv_window));
-	c->recv_window = full;
-	h2c_wake(c);
-}
-
-static void memory_woken(struct slab_waiter *w)
-{
-	h2c_credit(container_of(w, struct h2c, memory));
-}
-
-static uint64_t largest_target(struct h2c *c)
-{
-	return MIN(h2_limits(c)->h2_connection_buffer_bytes, (uint64_t)H2_MAX_WINDOW);
-}
-
-/* What comes until the PING is back came in a round trip. Now and then is enough for small bodies. */
-void h2c_measure(struct h2c *c, size_t n)
-{
-	c->measured_bytes += n;
-	if (c->measuring || c->measured_bytes < c->recv_target / 4 || c->state != H2C_OPEN ||
-	    c->recv_target >= largest_target(c))
-		return;
-	c->measuring = true;
-	c->measured_bytes = 0;
-	h2_write_ping(&c->out, ping_measure, false);
-	h2c_wake(c);
-}
-
-/*
- * The measuring PING has come back. A sender that filled half of a window in the round trip may have had to
- * wait for credit: with twice as much it need not. So windows grow as fast as TCP's slow start does.
- */
-static void measured(struct h2c *c)
-{
-	bool grows = c->measured_bytes >= c->recv_target / 2 && c->recv_target < largest_target(c);
-
-	c->measuring = false;
-	c->measured_bytes = 0;
-	if (!grows)
-		return;
-	c->recv_target = MIN(2 * c->recv_target, largest_target(c));
-	list_for_each (pos, &c->streams)
-		h2s_credit(list_entry(pos, struct h2s, node));
-}
-
 /* ---- PING answers ---- */
 
 static void finish_drain(struct h2c *c)
@@ -252,9 +166,9 @@ static void finish_drain(struct h2c *c)
 
 void h2c_pong(struct h2c *c, const uint8_t opaque[8])
 {
-	if (c->measuring && !memcmp(opaque, ping_measure, sizeof ping_measure))
-		measured(c);
-	else if (c->drain_announced && !memcmp(opaque, ping_drain, sizeof ping_drain))
+	if (!memcmp(opaque, H2_PING_MEASURE, 8) && h2c_measured(c))
+		return;
+	if (c->drain_announced && !memcmp(opaque, ping_drain, sizeof ping_drain))
 		finish_drain(c);
 	else if (memcmp(opaque, ping_alive, sizeof ping_alive) != 0)
 		(void)!h2c_charge(c, H2_ABUSE_PING);
@@ -565,12 +479,6 @@ static void init_streams(struct h2c *c)
 	list_init(&c->streams);
 	for (unsigned u = 0; u < H2_URGENCIES; u++)
 		list_init(&c->ready[u]);
-	c->peer_initial_window = H2_INITIAL_WINDOW;
-	c->send_window = c->recv_window = H2_INITIAL_WINDOW;
-	c->recv_target = MIN(h2_limits(c)->pipe_bytes, (uint64_t)H2_MAX_WINDOW);
-	c->recv_initial_window = (uint32_t)c->recv_target;
-	list_init(&c->memory.node);
-	c->memory.woken = memory_woken;
 }
 
 struct h2c *h2c_open(struct stream *s, struct host *host)
@@ -587,6 +495,7 @@ struct h2c *h2c_open(struct stream *s, struct host *host)
 	timer_init(&c->timer, on_timer);
 	work_init(&c->flush, h2_flush);
 	init_streams(c);
+	h2c_init_windows(c);
 	buf_init(&c->out);
 	hpack_decoder_init(&c->decoder, HPACK_DEFAULT_TABLE_BYTES);
 	hpack_encoder_init(&c->encoder);

@@ -1,7 +1,7 @@
 /*
- * priv.h - the inside of an HTTP/2 connection, shared by its files: h2c.c (the connection), frames.c
- * (frames in), h2s.c (streams as ends), send.c (scheduler, frames out), request.c (field lines to a
- * request head).
+ * priv.h - the inside of an HTTP/2 connection, shared by its files: h2c.c (the connection), window.c
+ * (what the client may send), frames.c (frames in), h2s.c (streams as ends), send.c (scheduler, frames out),
+ * request.c (field lines to a request head).
  */
 #pragma once
 
@@ -145,7 +145,14 @@ struct h2c {
 	int64_t send_window;
 	int64_t recv_window;     /* what the peer may still send, all streams together */
 	uint64_t recv_target;    /* per-stream window: grows with the bandwidth-delay product */
-	uint64_t measured_bytes; /* of DATA since the measuring PING */
+	size_t promised_bytes;   /* of the worker's budget, for windows beyond limits.h2-connection-buffer */
+	struct {
+		uint64_t bytes;    /* of DATA since the measuring PING, its answer, or the last growth */
+		uint64_t begin_ms; /* when the first of them came */
+		uint64_t half_ms;  /* how long it took until half of a window had come */
+		uint64_t ping_ms;  /* when the PING was sent; 0: none is under way */
+		uint64_t least_ms; /* shortest round trip so far; 0: none was measured */
+	} measured;
 
 	/* time; 0: nothing is waited for */
 	uint64_t preface_due_ms, ack_due_ms, rest_due_ms, idle_due_ms;
@@ -159,7 +166,6 @@ struct h2c {
 	uint32_t earned;         /* control frames that DATA gave reason for */
 
 	uint8_t state;           /* enum h2c_state */
-	bool measuring;
 	bool owes_credit;        /* of the connection's window: too much is stored */
 	bool goaway_sent;        /* with the last id */
 	bool drain_announced;    /* first step of two, a PING of it is under way */
@@ -183,8 +189,6 @@ bool h2c_is_earned(struct h2c *c, enum h2_abuse what) MUST_USE;
 void h2c_earn(struct h2c *c, unsigned n);
 /* An answer was sent to its end. */
 void h2c_note_answer(struct h2c *c);
-/* n body bytes came. While wider windows could help, a PING measures how much comes in a round trip. */
-void h2c_measure(struct h2c *c, size_t n);
 /* A PING came back. */
 void h2c_pong(struct h2c *c, const uint8_t opaque[8]);
 /* Something can or must be sent: flushes later in this turn. */
@@ -195,8 +199,6 @@ void h2c_wait_for_reader(struct h2c *c);
 void h2c_settle(struct h2c *c);
 /* Closes the stream of bytes and tells the host; memory goes after the turn. */
 void h2c_close(struct h2c *c, enum err why);
-/* Connection window: gives back what the stored bytes allow. */
-void h2c_credit(struct h2c *c);
 
 /* The host's are borrowed for a turn: asked for once in each. */
 static inline void h2_ask_host(struct h2c *c)
@@ -221,6 +223,19 @@ static inline uint64_t h2_in_ms(uint64_t after_ms)
 {
 	return loop_now_ms() + after_ms;
 }
+
+/* ---- window.c ---- */
+
+void h2c_init_windows(struct h2c *c);
+/* The end: nothing waits for memory, and none is promised. */
+void h2c_forget_windows(struct h2c *c);
+/* Connection window: gives back what the stored bytes allow. */
+void h2c_credit(struct h2c *c);
+/* n body bytes came. While wider windows could help, a PING measures how much comes in a round trip. */
+void h2c_measure(struct h2c *c, size_t n);
+#define H2_PING_MEASURE "gh width"
+/* That PING has come back. False: none was under way. */
+bool h2c_measured(struct h2c *c) MUST_USE;
 
 /* ---- frames.c ---- */
 

@@ -286,7 +286,7 @@ static size_t check_stream(const struct h2c *c, const struct h2s *st)
 static void check(void)
 {
 	const struct h2c *c = fuzz.c;
-	size_t stored = 0, heads = 0;
+	size_t stored = 0, heads = 0, most;
 	uint32_t n = 0;
 
 	if (!c)
@@ -305,8 +305,9 @@ static void check(void)
 	}
 	BUG_ON(n != c->nstreams || heads != c->head_bytes);
 	/* when the last credit was given no more than the buffer was stored, and one window came since */
-	BUG_ON(stored > fuzz.limits.h2_connection_buffer_bytes +
-				MAX(fuzz.limits.h2_connection_buffer_bytes, (uint64_t)H2_INITIAL_WINDOW));
+	most = fuzz.limits.h2_connection_buffer_bytes + c->promised_bytes;
+	BUG_ON(stored > most + MAX(most, (uint64_t)H2_INITIAL_WINDOW));
+	BUG_ON(c->promised_bytes > fuzz.limits.h2_windows_bytes);
 }
 
 /* ---- commands ---- */

@@ -346,6 +346,22 @@ static void test_misuse_is_a_bug(void **state)
 
 /* ---- the budget ---- */
 
+static void test_promises(void **state)
+{
+	(void)state;
+	slab_set_budget(1 << 20);
+	assert_int_equal(slab_promise(1000, 1 << 19), 1000);
+	/* half of what is left of a quarter of the budget */
+	assert_int_equal(slab_promise(1 << 20, 1 << 19), ((1 << 18) - 1000) / 2);
+	assert_int_equal(slab_room(), (1 << 20) - 1000 - ((1 << 18) - 1000) / 2);
+	slab_unpromise(((1 << 18) - 1000) / 2);
+	assert_int_equal(slab_promise(1 << 20, 2000), 500); /* or of what may be */
+	slab_unpromise(1500);
+	assert_int_equal(slab_promise(1 << 20, 0), 0);
+	assert_int_equal(slab_room(), 1 << 20);
+	slab_set_budget(SIZE_MAX);
+}
+
 static void test_room_is_what_the_budget_leaves(void **state)
 {
 	struct buf b;
@@ -482,6 +498,7 @@ int main(void)
 		cmocka_unit_test(test_small_moves_do_not_hold_a_slab_each),
 		cmocka_unit_test(test_the_last_slab_returned_is_the_first_used),
 		cmocka_unit_test(test_misuse_is_a_bug),
+		cmocka_unit_test(test_promises),
 		cmocka_unit_test(test_room_is_what_the_budget_leaves),
 		cmocka_unit_test(test_waiters_are_woken_once_and_in_order),
 		cmocka_unit_test(test_a_small_budget_wakes_too),
