@@ -592,6 +592,35 @@ def test_rfc9218_2_1_old_priorities_are_not_used(c):
     assert c.settings[h2.NO_RFC7540_PRIORITIES] == 1
 
 
+def priority(on, weight, exclusive=False):
+    """The old priority of a stream: what it depends on, and its weight less one (RFC 7540 section 6.3)."""
+    return struct.pack(">IB", on | exclusive << 31, weight)
+
+
+def test_rfc9218_2_1_old_trees_do_no_harm(gate):
+    """As Firefox begins: groups of the old tree on idle streams, then requests that depend on these, which are
+    moved while they are open and afterwards."""
+    with H2.plain(gate, settings={h2.HEADER_TABLE_SIZE: 65536, h2.INITIAL_WINDOW_SIZE: 131072,
+                                  h2.MAX_FRAME_SIZE: 16384}) as c:
+        c.window_update(0, 12517377)
+        groups = {3: (0, 200), 5: (0, 100), 7: (0, 0), 9: (7, 0), 11: (3, 0), 13: (0, 240)}
+        for stream, (on, weight) in groups.items():
+            c.frame(h2.PRIORITY, 0, stream, priority(on, weight))
+        streams = range(15, 15 + 2 * 60, 2)
+        for stream in streams:
+            fields = h2.fields_of(path="/bytes/%d" % (stream * 500), more=[("priority", "u=%d" % (stream % 8))])
+            c.frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM | h2.PRIORITY_FLAG, stream,
+                    priority((3, 5, 7, 9, 11, 13)[stream % 6], 41) + h2.block(fields))
+            c.frame(h2.PRIORITY, 0, stream, priority(3, 21, exclusive=True))
+        for stream in streams:
+            answer = c.response(stream)
+            assert answer.status == 200 and len(answer.body) == stream * 500
+            c.frame(h2.PRIORITY, 0, stream, priority(11, 1))
+        for stream in groups:   # as idle ones once
+            c.frame(h2.PRIORITY, 0, stream, priority(0, 3))
+        c.expect_alive()
+
+
 def test_rfc9218_7_1_before_within_and_after(c):
     c.frame(h2.PRIORITY_UPDATE, 0, 0, b"\0\0\0\1u=0")
     c.request(1, path="/slow?ms=1", more=[("priority", "u=5, i")])
