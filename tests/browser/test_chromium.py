@@ -95,8 +95,8 @@ class Browser:
         self.folder = Folder()
         args = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                 "--no-first-run", "--disable-extensions", "--disable-background-networking",
-                "--disable-component-update", "--disable-sync", "--no-proxy-server", "--remote-debugging-port=0",
-                "--user-data-dir=" + self.folder.path,
+                "--disable-component-update", "--disable-sync", "--no-proxy-server",
+                "--remote-debugging-port=0", "--user-data-dir=" + self.folder.path,
                 "--ignore-certificate-errors-spki-list=" + key_hash(certificate), url]
         env = {**os.environ, "HOME": self.folder.path, "XDG_CONFIG_HOME": self.folder.path,
                "XDG_CACHE_HOME": self.folder.path}

@@ -598,8 +598,8 @@ def priority(on, weight, exclusive=False):
 
 
 def test_rfc9218_2_1_old_trees_do_no_harm(gate):
-    """As Firefox begins: groups of the old tree on idle streams, then requests that depend on these, which are
-    moved while they are open and afterwards."""
+    """As Firefox begins: groups of the old tree on idle streams, then requests that depend on these. They are
+    moved while they are open, and afterwards."""
     with H2.plain(gate, settings={h2.HEADER_TABLE_SIZE: 65536, h2.INITIAL_WINDOW_SIZE: 131072,
                                   h2.MAX_FRAME_SIZE: 16384}) as c:
         c.window_update(0, 12517377)
@@ -608,7 +608,8 @@ def test_rfc9218_2_1_old_trees_do_no_harm(gate):
             c.frame(h2.PRIORITY, 0, stream, priority(on, weight))
         streams = range(15, 15 + 2 * 60, 2)
         for stream in streams:
-            fields = h2.fields_of(path="/bytes/%d" % (stream * 500), more=[("priority", "u=%d" % (stream % 8))])
+            fields = h2.fields_of(path="/bytes/%d" % (stream * 500),
+                                  more=[("priority", "u=%d" % (stream % 8))])
             c.frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM | h2.PRIORITY_FLAG, stream,
                     priority((3, 5, 7, 9, 11, 13)[stream % 6], 41) + h2.block(fields))
             c.frame(h2.PRIORITY, 0, stream, priority(3, 21, exclusive=True))
