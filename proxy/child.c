@@ -1,4 +1,6 @@
 #include "proxy/child.h"
+#include "proxy/hook.h"
+#include "proxy/issue.h"
 #include "proxy/listen.h"
 #include "proxy/logs.h"
 #include "proxy/reload.h"
@@ -156,7 +158,7 @@ struct child *child_spawn(struct parent *p, enum msg_role role, unsigned index,
 	c->index = index;
 	c->column = role == MSG_WORKER ? count_take_column(p->count) : -1;
 	c->channel.ev.fd = -1;
-	copy_user(&c->user, &conf->user);
+	copy_user(&c->user, role == MSG_ACME ? &conf->acme_user : &conf->user);
 	c->fd_limit = p->fd_limit;
 	r = role == MSG_WORKER && c->column < 0 ? -EUSERS : msg_pair(fd);
 	if (r == 0 && !start(c, fd))
@@ -372,6 +374,7 @@ static void died(struct parent *p, struct child *c, int status)
 	} else if (c->slot) {
 		slot_died(c);
 	}
+	issue_child_gone(p, c);
 	loop_bury(&c->grave, bury);
 	parent_child_gone(p);
 }
@@ -381,7 +384,9 @@ void child_reap(struct parent *p)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (hook_reaped(&p->issue.hooks, pid, status))
+			continue;
 		list_for_each_safe(n, tmp, &p->children) {
 			struct child *c = list_entry(n, struct child, node);
 
@@ -390,4 +395,5 @@ void child_reap(struct parent *p)
 				break;
 			}
 		}
+	}
 }

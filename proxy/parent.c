@@ -1,6 +1,7 @@
 #include "proxy/parent.h"
 #include "proxy/child.h"
 #include "proxy/given.h"
+#include "proxy/issue.h"
 #include "proxy/listen.h"
 #include "proxy/logs.h"
 #include "proxy/reload.h"
@@ -127,8 +128,7 @@ void parent_serves(struct parent *p)
 	p->state = PARENT_SERVING;
 	write_pid_file(p);
 	say_started(p);
-	if (p->reload.again)
-		reload_start(p);
+	reload_next(p);
 }
 
 /* ---- stop ---- */
@@ -339,6 +339,7 @@ static bool open_parent(struct parent *p)
 	list_init(&p->children);
 	list_init(&p->sockets);
 	list_init(&p->logs);
+	issue_init(p);
 	timer_init(&p->stop_timer, end_all);
 	timer_init(&p->ping_timer, ping);
 	slot_open(p);
@@ -356,7 +357,8 @@ static void close_parent(struct parent *p)
 	timer_stop(&p->stop_timer);
 	tickets_stop(p);
 	remove_pid_file(p);
-	reload_conf_fini(&p->current);
+	reload_close(p);
+	issue_fini(p);
 	listen_close_unused(p);
 	given_close(&p->given);
 	notify_close(&p->notify);

@@ -8,6 +8,9 @@
  *	child.c    processes: how they begin, what they say, how they end
  *	slot.c     which of them there are to be, and who takes the place of one that died
  *	logs.c     log files
+ *	issue.c    what the process that obtains certificates asks for
+ *	hook.c     programs that publish DNS records for it
+ *	store.c    the directory with its files
  *	tickets.c  session ticket keys
  *	notify.c   what the service manager is told
  *	given.c    listening sockets that it opened
@@ -21,10 +24,12 @@
 #include "proxy/count.h"
 #include "proxy/notify.h"
 #include "proxy/privilege.h"
+#include "proxy/store.h"
 #include "tls/tls.h"
 
 struct parent_options {
 	const char *path;          /* of the configuration */
+	struct conf_source more;   /* read behind it; without a path: there is none */
 	struct conf_source source; /* instead of a path, when that is NULL: one that is made up */
 	bool as_caller;            /* also as root: workers run as whoever started the parent */
 	const char *greeting;      /* a line for standard output once requests are served; NULL: none */
@@ -64,6 +69,8 @@ struct parent_conf {
 	struct parent_row *rows;
 	size_t nrows, cap;
 	struct priv_user user;
+	struct priv_user acme_user;
+	uint64_t certs;      /* issue.certs when its bundle was made */
 };
 
 /* A file that workers write to: opened here, by its path, over reloads. */
@@ -89,6 +96,7 @@ struct child {
 	uint64_t loaded, committed;
 	uint64_t serves;          /* the generation it says it serves */
 	uint32_t last_socket;     /* highest id it was sent */
+	uint32_t token_have;      /* and of the tokens that it has taken */
 	unsigned unanswered;      /* STATUS messages */
 	struct priv_user user;    /* whom it was started as */
 	uint64_t fd_limit;        /* and with which limit */
@@ -119,6 +127,17 @@ struct reload {
 	struct timer deadline;
 	bool is_refused; /* whatever the trial says: told already */
 	bool again; /* asked for meanwhile */
+	bool is_renewal;         /* what is loaded is what is served, with the store as it is now */
+	uint64_t renew_ms;       /* not before then */
+	struct timer renew_timer;
+};
+
+/* What the process that obtains certificates has asked for. */
+struct issue {
+	struct list challenges, states, hooks;
+	size_t nchallenges;
+	uint32_t ids;   /* given out to tokens */
+	uint64_t certs; /* that have come so far */
 };
 
 enum parent_state { PARENT_STARTING, PARENT_SERVING, PARENT_STOPPING };
@@ -155,6 +174,8 @@ struct parent {
 	struct tls_ticket_key tickets[TLS_TICKET_KEYS];
 	size_t ntickets;
 	struct notify notify;
+	struct issue issue;
+	struct store store;
 	struct timer ticket_timer, ping_timer, stop_timer;
 };
 

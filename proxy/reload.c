@@ -20,6 +20,11 @@
 /* A trial or a worker that has not answered by then is stuck. */
 enum { DEADLINE_MS = 120 * 1000 };
 
+enum {
+	RENEW_MS = 1000,               /* from one renewal to the next: certificates may come by the dozen */
+	RENEW_REFUSED_MS = 60 * 1000,  /* when it could not be loaded */
+};
+
 void reload_conf_fini(struct parent_conf *c)
 {
 	if (!c->generation)
@@ -29,6 +34,7 @@ void reload_conf_fini(struct parent_conf *c)
 		close(c->bundle);
 	free(c->rows);
 	priv_fini(&c->user);
+	priv_fini(&c->acme_user);
 	*c = (struct parent_conf){ 0 };
 }
 
@@ -45,8 +51,15 @@ static void finish(struct parent *p)
 		r->trial = NULL;
 	}
 	r->phase = RELOAD_IDLE;
-	if (r->again && p->state == PARENT_SERVING)
+	reload_next(p);
+}
+
+void reload_next(struct parent *p)
+{
+	if (p->reload.again && p->state == PARENT_SERVING)
 		reload_start(p);
+	else if (p->current.certs != p->issue.certs)
+		reload_renew(p);
 }
 
 /* Workers forget it; one that had not come to serve the current one when it began, loads that again. */
@@ -85,7 +98,12 @@ static void refuse(struct parent *p)
 		parent_give_up(p);
 		return;
 	}
-	log_error("the configuration was not reloaded: the one before goes on being served");
+	if (p->reload.is_renewal) {
+		p->reload.renew_ms = loop_now_ms() + RENEW_REFUSED_MS;
+		log_error("new certificates are not served: the ones before go on being served");
+	} else {
+		log_error("the configuration was not reloaded: the one before goes on being served");
+	}
 	reload_abort(p);
 	if (p->reload.phase == RELOAD_IDLE)
 		parent_tell_ready(p);
@@ -106,8 +124,8 @@ static void too_late(struct timer *t)
 
 /* ---- its steps ---- */
 
-static void say_user(struct parent *p, struct str user, struct str group, enum priv_found found,
-		     struct conf_report *r)
+static void say_user(struct parent *p, const char *key, struct str user, struct str group,
+		     enum priv_found found, struct conf_report *r)
 {
 	const struct conf_pos nowhere = { 0 };
 
@@ -123,7 +141,7 @@ static void say_user(struct parent *p, struct str user, struct str group, enum p
 		break;
 	case PRIV_IGNORED:
 		conf_report_add(r, CONF_WARNING, nowhere, NULL,
-				"`username` has no effect: only a parent started as root can change it");
+				"`%s` has no effect: only a parent started as root can change it", key);
 		break;
 	case PRIV_NO_USER:
 		conf_report_add(r, CONF_ERROR, nowhere, NULL, "there is no user \"%.*s\"",
@@ -136,49 +154,82 @@ static void say_user(struct parent *p, struct str user, struct str group, enum p
 	}
 }
 
+/* Whom its processes are to run as. */
+static void find_users(struct parent *p, struct conf_report *r)
+{
+	struct parent_conf *next = &p->reload.next;
+	bool as_caller = p->options->as_caller;
+	struct str user = STR_NONE, group = STR_NONE, acme = STR_NONE;
+	enum priv_found found;
+
+	if (next->conf) {
+		user = next->conf->global.username;
+		group = next->conf->global.groupname;
+		acme = next->conf->global.acme_username;
+	}
+	found = priv_find(&next->user, user, group, as_caller);
+	if (next->conf)
+		say_user(p, "username", user, group, found, r);
+	found = priv_find(&next->acme_user, acme.n ? acme : user, acme.n ? STR_NONE : group, as_caller);
+	if (acme.n)
+		say_user(p, "acme-username", acme, STR_NONE, found, r);
+}
+
 /* False: there is nothing that could be tried. */
 static bool read_configuration(struct parent *p, struct conf_report *r)
 {
 	const struct parent_options *o = p->options;
 	struct parent_conf *next = &p->reload.next;
-	struct str user = STR_NONE, group = STR_NONE;
-	enum priv_found found;
+	struct conf_given given = { .more = o->more };
+	struct conf_record *kept = store_kept(&p->store, &given.nkept);
 
-	*next = (struct parent_conf){ 0 };
-	next->bundle = o->path ? conf_make_bundle(o->path, NULL, r, &next->conf) :
-				 conf_make_bundle_from(&o->source, 1, NULL, r, &next->conf);
+	given.kept = kept;
+	*next = (struct parent_conf){ .certs = p->issue.certs };
+	next->bundle = o->path ? conf_make_bundle(o->path, &given, r, &next->conf) :
+				 conf_make_bundle_from(&o->source, 1, &given, r, &next->conf);
+	free(kept);
 	if (next->bundle < 0)
 		return false;
 	next->generation = ++p->generations;
-	if (next->conf) {
-		user = next->conf->global.username;
-		group = next->conf->global.groupname;
+	find_users(p, r);
+	return true;
+}
+
+/* The same from what is served. */
+static bool read_again(struct parent *p, struct conf_report *r)
+{
+	struct parent_conf *next = &p->reload.next;
+	struct conf_given given = { .nkept = 0 };
+	struct conf_record *kept = store_kept(&p->store, &given.nkept);
+
+	given.kept = kept;
+	*next = (struct parent_conf){ .certs = p->issue.certs };
+	next->bundle = conf_bundle_again(p->current.bundle, p->current.conf, CONF_FOR_WORKERS, &given);
+	free(kept);
+	if (next->bundle < 0) {
+		conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "cannot make the bundle: %s",
+				strerror(errno));
+		return false;
 	}
-	found = priv_find(&next->user, user, group, o->as_caller);
-	if (next->conf)
-		say_user(p, user, group, found, r);
+	next->conf = conf_from_bundle(next->bundle, r);
+	next->generation = ++p->generations;
+	find_users(p, r);
 	return true;
 }
 
 /* Also of a configuration that has errors: the trial finds all of them, so that they are told together. */
-void reload_start(struct parent *p)
+static void begin(struct parent *p, bool (*read_next)(struct parent *p, struct conf_report *r))
 {
 	struct reload *l = &p->reload;
 	struct conf_report r;
 	bool is_there;
 
-	if (l->phase != RELOAD_IDLE) {
-		l->again = true;
-		return;
-	}
-	l->again = false;
-	if (p->state == PARENT_SERVING)
-		notify_reloading(&p->notify);
 	conf_report_init(&r);
 	l->phase = RELOAD_TRIAL;
+	l->is_renewal = read_next == read_again;
 	timer_init(&l->deadline, too_late);
 	timer_set(&l->deadline, DEADLINE_MS);
-	is_there = read_configuration(p, &r);
+	is_there = read_next(p, &r);
 	l->is_refused = r.counts[CONF_ERROR] > 0;
 	parent_tell(p, &r);
 	conf_report_fini(&r);
@@ -191,6 +242,50 @@ void reload_start(struct parent *p)
 		child_load(l->trial, &l->next);
 	else
 		reload_failed(p, "there is no process to try the configuration\n");
+}
+
+void reload_start(struct parent *p)
+{
+	struct reload *l = &p->reload;
+
+	if (l->phase != RELOAD_IDLE) {
+		l->again = true;
+		return;
+	}
+	l->again = false;
+	if (p->state == PARENT_SERVING)
+		notify_reloading(&p->notify);
+	begin(p, read_configuration);
+}
+
+static void renew(struct timer *t)
+{
+	reload_renew(container_of(t, struct parent, reload.renew_timer));
+}
+
+void reload_renew(struct parent *p)
+{
+	struct reload *l = &p->reload;
+	uint64_t now_ms = loop_now_ms();
+
+	/* otherwise it is asked for again when that is over */
+	if (l->phase != RELOAD_IDLE || p->state != PARENT_SERVING || p->current.certs == p->issue.certs)
+		return;
+	if (now_ms < l->renew_ms) {
+		if (!timer_is_set(&l->renew_timer)) {
+			timer_init(&l->renew_timer, renew);
+			timer_set(&l->renew_timer, l->renew_ms - now_ms);
+		}
+		return;
+	}
+	l->renew_ms = now_ms + RENEW_MS;
+	begin(p, read_again);
+}
+
+void reload_close(struct parent *p)
+{
+	timer_stop(&p->reload.renew_timer);
+	reload_conf_fini(&p->current);
 }
 
 static bool takes_part(const struct child *c)
@@ -242,7 +337,8 @@ void reload_trial_ready(struct parent *p)
 	l->trial = NULL;
 	if (l->is_refused || !l->next.conf) {
 		refuse(p);
-	} else if (!listen_open(p, &l->next, &r) || !logs_open(p, l->next.conf, &r)) {
+	} else if (!store_open(&p->store, l->next.conf, &r) || !listen_open(p, &l->next, &r) ||
+		   !logs_open(p, l->next.conf, &r)) {
 		parent_tell(p, &r);
 		refuse(p);
 	} else {

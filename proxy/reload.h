@@ -7,8 +7,18 @@
 
 /* Reads the configuration and begins. What goes wrong is told, and at the first start ends the parent. */
 void reload_start(struct parent *p);
+/*
+ * Certificates in the store are newer than those that are served: loads what is served once more, with
+ * the store as it is now; at once, but not again within a second. Nothing that the user may have written
+ * since counts.
+ */
+void reload_renew(struct parent *p);
+/* Begins what was asked for while something else was under way. */
+void reload_next(struct parent *p);
 /* Forgets what is under way. */
 void reload_abort(struct parent *p);
+/* At the parent's end. */
+void reload_close(struct parent *p);
 
 /* ---- what children report ---- */
 

@@ -1,5 +1,6 @@
 #include "proxy/slot.h"
 #include "proxy/child.h"
+#include "proxy/issue.h"
 #include "proxy/logs.h"
 #include "proxy/reload.h"
 #include <sched.h>
@@ -30,6 +31,8 @@ static void instruct(struct child *c, const struct parent_conf *conf)
 		logs_send_error_log(c, conf);
 	else
 		child_load(c, conf);
+	if (c->role == MSG_ACME)
+		issue_load(c, conf);
 }
 
 static void fill(struct parent_slot *s)
@@ -47,6 +50,8 @@ static void fill(struct parent_slot *s)
 		return;
 	}
 	s->child->slot = s;
+	if (s->role == MSG_WORKER)
+		issue_brief(s->child);
 	instruct(s->child, conf);
 }
 
@@ -87,8 +92,9 @@ static void empty(struct parent_slot *s)
 static bool is_as_wanted(const struct child *c)
 {
 	const struct parent *p = c->parent;
+	const struct priv_user *user = c->role == MSG_ACME ? &p->current.acme_user : &p->current.user;
 
-	return priv_equal(&c->user, &p->current.user) && c->fd_limit == p->fd_limit;
+	return priv_equal(&c->user, user) && c->fd_limit == p->fd_limit;
 }
 
 /* One at a time: the next is replaced when this one serves. */
@@ -137,8 +143,7 @@ static void settle_workers(struct parent *p)
 
 static bool is_needed(const struct parent_slot *s)
 {
-	(void)s;
-	return false;
+	return s->role == MSG_ACME && issue_is_needed(s->parent);
 }
 
 /* There is never a second one beside it: who is to be replaced leaves first, and its death fills the slot. */
