@@ -1,4 +1,5 @@
 /* Which function handles which message, by role: one look at what a role listens to. */
+#include "proxy/acmechild.h"
 #include "proxy/helper.h"
 #include "proxy/parent.h"
 #include "proxy/resolver.h"
@@ -26,4 +27,15 @@ const struct msg_handlers handlers_resolver = {
 	.on[MSG_LOGFILE] = helper_on_logfile,
 	.on[MSG_STATUS] = helper_on_status,
 	.on[MSG_DRAIN] = helper_on_drain,
+};
+
+const struct msg_handlers handlers_acme = {
+	.on[MSG_BEGIN] = helper_on_begin,
+	.on[MSG_LOGFILE] = helper_on_logfile,
+	.on[MSG_STATUS] = helper_on_status,
+	.on[MSG_DRAIN] = helper_on_drain,
+	.on[MSG_ACME_LOAD] = acmechild_on_acme_load,
+	.on[MSG_STORED] = acmechild_on_stored,
+	.on[MSG_CHALLENGE_READY] = acmechild_on_challenge_ready,
+	.on[MSG_ACME_DO] = acmechild_on_acme_do,
 };

@@ -4,6 +4,7 @@
 #include "conf/bundle.h"
 #include "conf/check.h"
 #include "conf/manual.h"
+#include "proxy/acmechild.h"
 #include "proxy/child.h"
 #include "proxy/journey.h"
 #include "proxy/parent.h"
@@ -363,6 +364,7 @@ static int child(const char *title)
 		{ MSG_WORKER, worker_run },
 		{ MSG_TRIAL, trial_run },
 		{ MSG_RESOLVER, resolver_run },
+		{ MSG_ACME, acmechild_run },
 	};
 	const char *role = title + sizeof CHILD_TITLE - 1;
 	size_t n = strcspn(role, " ");
