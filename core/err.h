@@ -72,6 +72,7 @@
 	X(UP_BACKLOG, 503, "upstream: backlog full")                                                 \
 	X(UP_PERMISSION, 503, "upstream: permission denied")                                         \
 	X(UP_UNREACHABLE, 503, "upstream: unreachable")                                              \
+	X(UP_UNRESOLVED, 503, "upstream: its name has no address")                                   \
 	X(UP_NO_FD, 503, "out of file descriptors")                                                  \
 	X(UP_HANDSHAKE, 503, "upstream: ended within the TLS handshake")                             \
 	X(UP_BUSY, 503, "upstream: limits.upstream-connections are in use for too long")             \

@@ -1,8 +1,6 @@
 #include "core/target.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <unistd.h>
 
 /* ---- addresses ---- */
 
@@ -114,130 +112,89 @@ char *addr_text(const struct sockaddr *sa, socklen_t len, char *out, size_t cap)
 	return out;
 }
 
-/* ---- dialling ---- */
-
-enum err dial_err(int sys_errno)
+/* FNV-1a */
+uint64_t addr_hash(const struct addr *a)
 {
-	switch (sys_errno) {
-	case ENOENT:
-	case ENOTDIR:
-		return ERR_UP_ABSENT;
-	case ECONNREFUSED:
-	case ECONNRESET: /* accepted by the kernel, thrown away before we could look */
-	case EPROTOTYPE: /* a datagram socket at that path */
-		return ERR_UP_REFUSED;
-	case EAGAIN:
-		return ERR_UP_BACKLOG;
-	case EACCES:
-	case EPERM:
-		return ERR_UP_PERMISSION;
-	case EMFILE:
-	case ENFILE:
-	case ENOSPC: /* epoll's bound of watches a user */
-		return ERR_UP_NO_FD;
-	case ETIMEDOUT:
-		return ERR_UP_CONNECT_TIMEOUT;
-	}
-	/* ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL (no port left), ENOMEM, ... */
-	return ERR_UP_UNREACHABLE;
+	const unsigned char *p = (const unsigned char *)&a->ss;
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (socklen_t i = 0; i < a->len; i++)
+		h = (h ^ p[i]) * 0x100000001b3u;
+	return h ? h : 1;
 }
 
-/*
- * A connect to a local port in the range of those that the kernel picks for clients may get that very port,
- * and so be connected to itself. Nobody listens there then, and nobody could while it lasts.
- */
-static bool is_connected_to_itself(int fd)
-{
-	struct addr local = { .len = sizeof local.ss }, peer = { .len = sizeof peer.ss };
+/* ---- addresses without a port ---- */
 
-	if (getsockname(fd, &local.sa, &local.len) < 0 || getpeername(fd, &peer.sa, &peer.len) < 0)
+bool ip_is_valid(const struct ip *ip)
+{
+	static const uint8_t zeros[16] = { 0 };
+	struct in6_addr in6;
+
+	if (ip->is_ip6 > 1 || memcmp(ip->bytes, zeros, sizeof zeros) == 0)
 		return false;
-	return local.len == peer.len && memcmp(&local.ss, &peer.ss, local.len) == 0;
+	if (!ip->is_ip6) /* RFC 6890: nothing from 224.0.0.0 on is a host's own */
+		return ip->scope == 0 && ip->bytes[0] != 0 && ip->bytes[0] < 224 &&
+		       memcmp(ip->bytes + 4, zeros, 12) == 0;
+	memcpy(&in6, ip->bytes, sizeof in6);
+	return !IN6_IS_ADDR_MULTICAST(&in6) && (ip->scope == 0 || IN6_IS_ADDR_LINKLOCAL(&in6));
 }
 
-static enum err failed(struct dial *d, int sys_errno)
+bool ip_from_sockaddr(struct ip *ip, const struct sockaddr *sa)
 {
-	d->sys_errno = sys_errno;
-	return dial_err(sys_errno);
-}
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
 
-/* The attempt is over: calls `done`, in which d may be used again or freed. */
-static void finish(struct dial *d, int sys_errno)
-{
-	enum err e = ERR_OK;
-
-	timer_stop(&d->timer);
-	if (sys_errno) {
-		stream_close(d->stream);
-		d->stream = NULL;
-		e = failed(d, sys_errno);
-	} else {
-		stream_own(d->stream, NULL, NULL);
+	*ip = (struct ip){ 0 };
+	if (sa->sa_family == AF_INET) {
+		memcpy(&in, sa, sizeof in);
+		memcpy(ip->bytes, &in.sin_addr, sizeof in.sin_addr);
+	} else if (sa->sa_family == AF_INET6) {
+		memcpy(&in6, sa, sizeof in6);
+		memcpy(ip->bytes, &in6.sin6_addr, sizeof in6.sin6_addr);
+		ip->is_ip6 = 1;
+		ip->scope = IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr) ? in6.sin6_scope_id : 0;
 	}
-	d->done(d, e);
+	return ip_is_valid(ip);
 }
 
-static void on_timeout(struct timer *t)
+void addr_from_parsed_ip(struct addr *a, const struct ip *ip, uint16_t port)
 {
-	finish(container_of(t, struct dial, timer), ETIMEDOUT);
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port),
+				    .sin6_scope_id = ip->scope };
+
+	*a = (struct addr){ .len = ip->is_ip6 ? sizeof in6 : sizeof in };
+	memcpy(&in.sin_addr, ip->bytes, sizeof in.sin_addr);
+	memcpy(&in6.sin6_addr, ip->bytes, sizeof in6.sin6_addr);
+	if (ip->is_ip6)
+		memcpy(&a->ss, &in6, sizeof in6);
+	else
+		memcpy(&a->ss, &in, sizeof in);
 }
 
-static void on_ready(struct stream *s)
-{
-	int e = 0;
-	socklen_t len = sizeof e;
+/* ---- several of them ---- */
 
-	if (getsockopt(s->ev.fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
-		e = errno;
-	if (e == 0 && is_connected_to_itself(s->ev.fd)) /* only TCP comes here */
-		e = ECONNREFUSED;
-	finish(s->owner, e);
+struct addrs *addrs_new(size_t n)
+{
+	struct addrs *s;
+
+	BUG_ON(n > ADDRS_MAX);
+	s = base_zalloc(sizeof *s + n * sizeof *s->addr);
+	s->refs = 1;
+	s->n = n;
+	return s;
 }
 
-/* The kernel tells the outcome of a connect by OUT; until then the stream must not believe in it. */
-static void wait_for_outcome(struct dial *d, uint64_t timeout_ms)
+void addrs_put(struct addrs *s)
 {
-	d->stream->sock = 0;
-	stream_set_can(d->stream, 0);
-	stream_own(d->stream, d, on_ready);
-	stream_want(d->stream, STREAM_OUT);
-	timer_init(&d->timer, on_timeout);
-	timer_set(&d->timer, timeout_ms);
+	if (s && --s->refs == 0)
+		free(s);
 }
 
-enum err dial_start(struct dial *d, const struct addr *to, uint64_t timeout_ms,
-		    void (*done)(struct dial *d, enum err e))
+bool addrs_have(const struct addrs *s, uint64_t hash)
 {
-	const int on = 1;
-	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int e = 0;
-
-	*d = (struct dial){ .done = done };
-	if (fd < 0)
-		return failed(d, errno);
-	/* What leaves is gathered already: to wait for more (RFC 896) would only delay it. */
-	if (to->sa.sa_family != AF_UNIX)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (connect(fd, &to->sa, to->len) < 0)
-		e = errno;
-	if (e && e != EINPROGRESS) {
-		close(fd);
-		return failed(d, e);
-	}
-	d->stream = stream_new(fd);
-	if (!d->stream)
-		return failed(d, ENOSPC);
-	if (e == 0)
-		return ERR_OK;
-	wait_for_outcome(d, timeout_ms);
-	return ERR_AGAIN;
-}
-
-void dial_cancel(struct dial *d)
-{
-	if (!timer_is_set(&d->timer))
-		return; /* nothing is under way; a stream in d is its taker's */
-	timer_stop(&d->timer);
-	stream_close(d->stream);
-	d->stream = NULL;
+	for (size_t i = 0; i < s->n; i++)
+		if (addr_hash(&s->addr[i]) == hash)
+			return true;
+	return false;
 }

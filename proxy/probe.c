@@ -2,12 +2,14 @@
 #include "core/target.h"
 #include "proxy/explain.h"
 #include "proxy/privilege.h"
+#include "proxy/site.h"
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* How it went for one target. */
 struct probe {
 	const struct conf_target *target;
+	struct place place;
 	struct dial dial;
 	enum err result; /* ERR_AGAIN: not yet known */
 };
@@ -19,12 +21,14 @@ static void done(struct dial *d, enum err e)
 
 static void begin(struct probe *p, const struct config *c, const struct conf_target *t)
 {
-	struct addr to;
-	bool ok = t->is_unix ? addr_from_unix(&to, t->address) : addr_from_ip(&to, t->address, t->port);
+	struct place_spec at;
 
 	p->target = t;
-	p->result = ok ? dial_start(&p->dial, &to, c->global.timeouts.upstream_connect_ms, done) :
-			 ERR_UP_UNREACHABLE;
+	p->result = ERR_UP_UNREACHABLE;
+	if (!site_place(t, &at))
+		return;
+	place_open(&p->place, &at, NULL);
+	p->result = dial_start(&p->dial, &p->place, c->global.timeouts.upstream_connect_ms, done);
 }
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
@@ -88,6 +92,7 @@ static int run(const struct config *c, const struct priv_user *user, unsigned co
 		counts[tell(&probes[i], user->name, out)]++;
 		if (probes[i].result == ERR_OK)
 			stream_close(probes[i].dial.stream);
+		place_close(&probes[i].place);
 	}
 	loop_close();
 	free(probes);

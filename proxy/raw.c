@@ -18,7 +18,7 @@ enum {
 struct raw_target {
 	struct list node; /* here.targets */
 	unsigned refs;
-	struct addr address;
+	struct place place;
 	struct outage outage;
 	struct list waiting;
 	struct timer tick;
@@ -61,7 +61,13 @@ size_t raw_count(void)
 
 static void tick(struct timer *t);
 
-struct raw_target *raw_target_get(struct str name, const struct addr *address)
+/* Relays go on where they are. */
+static void moved(struct place *p)
+{
+	(void)p;
+}
+
+struct raw_target *raw_target_get(struct str name, const struct place_spec *at)
 {
 	struct raw_target *t;
 
@@ -75,7 +81,7 @@ struct raw_target *raw_target_get(struct str name, const struct addr *address)
 	t = base_zalloc(sizeof *t + name.n + 1);
 	memcpy(t->name, name.p, name.n);
 	t->refs = 1;
-	t->address = *address;
+	place_open(&t->place, at, moved);
 	outage_init(&t->outage, t->name, here.names);
 	list_init(&t->waiting);
 	timer_init(&t->tick, tick);
@@ -95,6 +101,7 @@ void raw_target_put(struct raw_target *t)
 		return;
 	list_del(&t->node);
 	timer_stop(&t->tick);
+	place_close(&t->place);
 	loop_bury(&t->grave, bury);
 }
 
@@ -234,7 +241,7 @@ static void dialled(struct dial *d, enum err e)
 
 static void dial(struct raw *r)
 {
-	enum err e = dial_start(&r->dial, &r->target->address, r->connect_ms, dialled);
+	enum err e = dial_start(&r->dial, &r->target->place, r->connect_ms, dialled);
 
 	if (e != ERR_AGAIN)
 		dialled(&r->dial, e);

@@ -15,8 +15,8 @@ struct raw_target;
 
 /* Once in a worker: where it is kept which targets have ever answered. Borrowed while there are targets. */
 void raw_share(struct outage_names *names);
-/* Finds or makes this worker's target by its name; counted. Name and address are copied. */
-struct raw_target *raw_target_get(struct str name, const struct addr *address) MUST_USE;
+/* Finds or makes this worker's target by its name; counted. Name and place are copied. */
+struct raw_target *raw_target_get(struct str name, const struct place_spec *at) MUST_USE;
 void raw_target_put(struct raw_target *t);
 
 /*

@@ -113,15 +113,18 @@ static struct str file_bytes(const struct site *s, struct str path)
 	return f ? f->bytes : STR_NONE;
 }
 
-static bool address_of(const struct conf_target *t, struct addr *out)
+bool site_place(const struct conf_target *t, struct place_spec *out)
 {
-	return t->is_unix ? addr_from_unix(out, t->address) : addr_from_ip(out, t->address, t->port);
+	*out = (struct place_spec){ .port = t->port };
+	if (t->is_unix)
+		return addr_from_unix(&out->addr, t->address);
+	return addr_from_ip(&out->addr, t->address, t->port);
 }
 
 static void build_listener(struct site_listener *l)
 {
 	const struct conf_target *onward;
-	struct addr address;
+	struct place_spec at;
 	struct tls_name *names = base_alloc(l->nvhosts * sizeof *names);
 	size_t n = 0;
 
@@ -132,8 +135,8 @@ static void build_listener(struct site_listener *l)
 		l->tls = tls_listener_new(names, n, l->strict);
 	free(names);
 	onward = site_listener_raw(l)->onward;
-	if (onward && address_of(onward, &address))
-		l->onward = raw_target_get(onward->name, &address);
+	if (onward && site_place(onward, &at))
+		l->onward = raw_target_get(onward->name, &at);
 }
 
 static void build_targets(struct site *s, struct conf_report *r)
@@ -147,11 +150,11 @@ static void build_targets(struct site *s, struct conf_report *r)
 
 	for (size_t i = 0; i < s->conf->ntargets; i++) {
 		const struct conf_target *t = s->conf->targets[i];
-		struct addr address;
-		bool ok = address_of(t, &address);
+		struct place_spec at;
+		bool ok = site_place(t, &at);
 
 		if (ok)
-			s->targets[i] = up_target_get(t->name, &address, &limits, NULL);
+			s->targets[i] = up_target_get(t->name, &at, &limits, NULL);
 		else
 			conf_report_add(r, CONF_ERROR, t->pos, NULL,
 					"%.*s is no address that can be connected to", STR_ARG(t->name));

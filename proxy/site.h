@@ -25,6 +25,11 @@ struct site_listener;
 struct site_vhost;
 struct raw_target;
 struct tls_listener;
+struct conf_target;
+struct place_spec;
+
+/* Where a target is. False: nowhere. */
+bool site_place(const struct conf_target *t, struct place_spec *out) MUST_USE;
 
 /* ---- making and changing ---- */
 

@@ -58,6 +58,7 @@ static bool find_kept(struct up_conn *c)
 		if (!kept)
 			return false;
 		c->stream = kept->stream;
+		c->address = kept->address;
 		kept->stream = NULL;
 		up_conn_close(kept);
 		up_pool_count(c);
@@ -163,6 +164,7 @@ void up_conn_not_secured_in_time(struct up_conn *c)
 static void connected(struct up_conn *c)
 {
 	c->stream = c->dial.stream;
+	c->address = c->dial.address;
 	if (c->target->tls)
 		secure(c);
 	else
@@ -189,7 +191,7 @@ static void dial(struct up_conn *c)
 	c->dialled_ms = loop_now_ms();
 	c->dial_until_ms = c->dialled_ms + connect_ms;
 	up_pool_count(c);
-	e = dial_start(&c->dial, &c->target->address, connect_ms, dialled);
+	e = dial_start(&c->dial, &c->target->place, connect_ms, dialled);
 	if (e == ERR_OK)
 		connected(c);
 	else if (e != ERR_AGAIN)

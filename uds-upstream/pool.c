@@ -40,7 +40,9 @@ static struct up_target *find(struct str name, const struct tls_client *tls)
 	return NULL;
 }
 
-static struct up_target *target_new(struct str name, struct tls_client *tls)
+static void moved(struct place *p);
+
+static struct up_target *target_new(struct str name, const struct place_spec *at, struct tls_client *tls)
 {
 	struct up_target *t = base_zalloc(sizeof *t + name.n + 1);
 
@@ -52,6 +54,8 @@ static struct up_target *target_new(struct str name, struct tls_client *tls)
 	timer_init(&t->expiry, expire);
 	timer_init(&t->tick, up_queue_tick);
 	work_init(&t->serve, up_queue_serve);
+	place_open(&t->place, at, moved);
+	t->is_local = !at->name.n && at->addr.sa.sa_family == AF_UNIX;
 	outage_init(&t->outage, t->name, here.names);
 	list_push(&here.targets, &t->node);
 	return t;
@@ -73,6 +77,7 @@ void up_target_free_if_unused(struct up_target *t)
 	timer_stop(&t->expiry);
 	timer_stop(&t->tick);
 	work_cancel(&t->serve);
+	place_close(&t->place);
 	loop_bury(&t->grave, bury_target);
 }
 
@@ -87,16 +92,14 @@ static void keep_at_most(struct up_target *t, uint64_t n)
 		up_conn_close(oldest_idle(t));
 }
 
-struct up_target *up_target_get(struct str name, const struct addr *address, const struct up_limits *limits,
+struct up_target *up_target_get(struct str name, const struct place_spec *at, const struct up_limits *limits,
 				struct tls_client *tls)
 {
 	struct up_target *t = find(name, tls);
 
 	if (!t)
-		t = target_new(name, tls);
+		t = target_new(name, at, tls);
 	t->refs++;
-	t->address = *address;
-	t->is_local = address->sa.sa_family == AF_UNIX;
 	t->limits = *limits;
 	keep_at_most(t, limits->idle_connections);
 	return t;
@@ -185,11 +188,30 @@ struct up_conn *up_pool_take(struct up_target *t)
 	return c;
 }
 
+/* Of a name, whose addresses change. */
+static bool leads_elsewhere(const struct up_conn *c)
+{
+	return c->target->place.name && !addrs_have(c->target->place.addrs, c->address);
+}
+
+/* Exchanges that are under way go on where they are. */
+static void moved(struct place *p)
+{
+	struct up_target *t = container_of(p, struct up_target, place);
+
+	list_for_each_safe(pos, next, &t->idle) {
+		struct up_conn *c = list_entry(pos, struct up_conn, node);
+
+		if (leads_elsewhere(c))
+			up_conn_close(c);
+	}
+}
+
 void up_pool_keep(struct up_conn *c)
 {
 	struct up_target *t = c->target;
 
-	if (!t->refs || t->draining) {
+	if (!t->refs || t->draining || leads_elsewhere(c)) {
 		up_conn_close(c);
 		return;
 	}

@@ -47,7 +47,7 @@ struct up_target {
 	unsigned refs;       /* up_target_get */
 	bool draining;       /* keeps nothing any more */
 	bool is_local;       /* a Unix socket */
-	struct addr address;
+	struct place place;
 	struct tls_client *tls; /* NULL: plain */
 	struct up_limits limits;
 	struct up_stats stats;
@@ -95,6 +95,7 @@ struct up_conn {
 	struct up_target *target;
 	struct list node;      /* idle, waiting or resting */
 	struct stream *stream;
+	uint64_t address;      /* addr_hash of where it leads to */
 	enum up_state state;   /* changed by up_conn_enter alone */
 	bool counted;          /* in target->nopen */
 	bool reused;           /* the stream has carried a request before this one */

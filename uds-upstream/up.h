@@ -30,10 +30,10 @@ void up_share(struct outage_names *names);
 /*
  * Finds or makes this worker's target by its name ("unix:/run/app.sock", "127.0.0.1:80") and by how TLS is
  * spoken to it (NULL: it is not); counted. Its pool and health live on over configurations as long as
- * somebody holds it. The address and the limits of the newest configuration hold. Name and address are
- * copied, tls is held.
+ * somebody holds it: the name says where it is. The limits of the newest configuration hold. Name and place
+ * are copied, tls is held.
  */
-struct up_target *up_target_get(struct str name, const struct addr *address, const struct up_limits *limits,
+struct up_target *up_target_get(struct str name, const struct place_spec *at, const struct up_limits *limits,
 				struct tls_client *tls) MUST_USE;
 /* Gives it back. The last one closes its idle connections; those in use go on. */
 void up_target_put(struct up_target *t);

@@ -47,7 +47,7 @@ LIBRARIES = {
 # How the functions that a folder shows to others may begin; in proxy/ also with the name of a header.
 PREFIXES = {
     "core": "base_ bug_ str_ log_ arena_ buf_ slab_ pool_ loop_ work_ timer_ stream_ dial_ outage_ msg_ err_ "
-            "head_ field_ x_ pipe_ list_ addr_ syntax_",
+            "head_ field_ x_ pipe_ list_ addr_ addrs_ ip_ place_ names_ syntax_",
     "conf": "conf_",
     "h1": "h1_ h1s_",
     "h2": "h2_ h2c_ h2s_ hpack_ huff_",
@@ -65,6 +65,7 @@ GLOBALS = {
     "core/buf.c": {"pool": "the worker's allocator"},
     "core/log.c": {"state": "the log"},
     "core/loop.c": {"W": "the worker handle"},
+    "core/names.c": {"here": "what this worker was told of names"},
     "core/timer.c": {"heap": "the part of the worker's loop that timers alone know"},
     "tls/tls.c": {"tls_w": "what all TLS connections of the worker share"},
     "proxy/raw.c": {"here": "this worker's targets of raw connections"},

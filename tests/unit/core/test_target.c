@@ -139,6 +139,18 @@ int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t len)
 	return (int)syscall(SYS_connect, fd, to.__sockaddr__, len);
 }
 
+static struct place places[64]; /* closed by teardown */
+static size_t nplaces;
+
+static struct place *place_of(const struct addr *a)
+{
+	struct place *p = &places[nplaces++];
+
+	assert_true(nplaces <= ARRAY_SIZE(places));
+	place_open(p, &(struct place_spec){ .addr = *a }, NULL);
+	return p;
+}
+
 struct call {
 	struct dial d;
 	enum err result; /* ERR_AGAIN: not yet */
@@ -156,14 +168,14 @@ static void on_done(struct dial *d, enum err e)
 		const struct addr *next = c->next;
 
 		c->next = NULL;
-		c->result = dial_start(d, next, 5000, on_done);
+		c->result = dial_start(d, place_of(next), 5000, on_done);
 	}
 }
 
 static void start(struct call *c, const struct addr *to, uint64_t timeout_ms)
 {
 	*c = (struct call){ 0 };
-	c->result = dial_start(&c->d, to, timeout_ms, on_done);
+	c->result = dial_start(&c->d, place_of(to), timeout_ms, on_done);
 }
 
 static void wait_for(struct call *c)
@@ -235,6 +247,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	while (nplaces)
+		place_close(&places[--nplaces]);
 	assert_int_equal(timer_wait_ms(), -1);
 	test_loop_close();
 	timer_close();
@@ -498,7 +512,7 @@ static void test_no_permission(void **state)
 		/* root may do everything */
 		if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)
 			_exit(1);
-		_exit(dial_start(&d, &a, 1, on_done) == ERR_UP_PERMISSION ? 0 : 2);
+		_exit(dial_start(&d, place_of(&a), 1, on_done) == ERR_UP_PERMISSION ? 0 : 2);
 	}
 	assert_int_equal(bug_reap(pid), 0);
 	close(fd);

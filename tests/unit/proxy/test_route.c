@@ -33,13 +33,13 @@ static struct fake {
 	bool strict;
 } fake;
 
-struct up_target *up_target_get(struct str name, const struct addr *address, const struct up_limits *limits,
+struct up_target *up_target_get(struct str name, const struct place_spec *at, const struct up_limits *limits,
 				struct tls_client *tls)
 {
 	struct up_target *t = NULL;
 
 	(void)tls;
-	assert_true(address->len > 0);
+	assert_true(at->addr.len > 0);
 	fake.limits = *limits;
 	for (size_t i = 0; i < fake.ntargets; i++)
 		if (str_eq(str_from_c(fake.targets[i].text), name))

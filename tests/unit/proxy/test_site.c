@@ -12,10 +12,10 @@ static struct fake {
 	const char *bad_cert;		  /* this name's certificate cannot be used */
 } fake;
 
-struct up_target *up_target_get(struct str name, const struct addr *address, const struct up_limits *limits,
+struct up_target *up_target_get(struct str name, const struct place_spec *at, const struct up_limits *limits,
 				struct tls_client *tls)
 {
-	(void)name, (void)address, (void)limits, (void)tls;
+	(void)name, (void)at, (void)limits, (void)tls;
 	fake.targets++;
 	return base_alloc(1);
 }

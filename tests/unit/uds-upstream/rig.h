@@ -142,9 +142,16 @@ static inline void rig_unlisten(void)
 		unlink(rig.address.un.sun_path);
 }
 
+static inline struct up_target *rig_target_again(void)
+{
+	const struct place_spec at = { .addr = rig.address };
+
+	return up_target_get(str_from_c(rig.name), &at, &rig.limits, NULL);
+}
+
 static inline void rig_get_target(void)
 {
-	rig.target = up_target_get(str_from_c(rig.name), &rig.address, &rig.limits, NULL);
+	rig.target = rig_target_again();
 }
 
 static inline void rig_open_on(bool tcp)

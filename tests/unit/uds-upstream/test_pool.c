@@ -1,6 +1,8 @@
 /* Which connections are kept, which one is taken, who waits: up.h. */
 #include "tests/unit/uds-upstream/rig.h"
+#include "core/names.h"
 #include "uds-upstream/priv.h"
+#include <netinet/in.h>
 
 /* Opens n connections that are in use at once, answers them in order, and leaves them idle. */
 static void fill_pool(int *fds, size_t n)
@@ -118,7 +120,7 @@ static void a_smaller_limit_holds_at_once(void **state)
 	(void)state;
 	fill_pool(fds, 4);
 	rig.limits.idle_connections = 2;
-	assert_ptr_equal(up_target_get(str_from_c(rig.name), &rig.address, &rig.limits, NULL), rig.target);
+	assert_ptr_equal(rig_target_again(), rig.target);
 	up_target_put(rig.target);
 	peer_sees_end(fds[0]);
 	peer_sees_end(fds[1]);
@@ -399,7 +401,7 @@ static void sending_again_may_cost_an_idle_connection(void **state)
 	client_ask(&t, "GET", "/");
 	peer_close_late(fds[1]);
 	rig.limits.connections = 1;
-	up_target_put(up_target_get(str_from_c(rig.name), &rig.address, &rig.limits, NULL));
+	up_target_put(rig_target_again());
 	is_served_anew(&t);
 	assert_int_equal(rig.retries, 1);
 	peer_sees_end(fds[0]);
@@ -584,10 +586,10 @@ static void a_target_is_found_by_its_name(void **state)
 {
 	struct up_limits limits = { 1, 1, 1000 };
 	struct up_target *other, *same;
-	struct addr elsewhere;
+	struct place_spec elsewhere = { 0 };
 
 	(void)state;
-	assert_true(addr_from_unix(&elsewhere, STR("/nowhere")));
+	assert_true(addr_from_unix(&elsewhere.addr, STR("/nowhere")));
 	other = up_target_get(STR("unix:/nowhere"), &elsewhere, &limits, NULL);
 	assert_ptr_not_equal(other, rig.target);
 	assert_string_equal(up_target_name(other), "unix:/nowhere");
@@ -729,6 +731,53 @@ static void http10_with_keep_alive_is_kept(void **state)
 	close(fd);
 }
 
+/* The rig's listener under a name, which leads there, or elsewhere. */
+static void name_leads_to(const char *address)
+{
+	struct addr a;
+	struct ip ip;
+
+	assert_true(addr_from_ip(&a, str_from_c(address), 0));
+	assert_true(ip_from_sockaddr(&ip, &a.sa));
+	names_set(STR("app"), &ip, 1);
+}
+
+static void a_name_that_leads_elsewhere_takes_no_old_connection(void **state)
+{
+	struct sockaddr_in in;
+	struct place_spec at = { .name = STR("app") };
+	struct test_end t;
+	int fds[3];
+
+	(void)state;
+	memcpy(&in, &rig.address.ss, sizeof in);
+	at.port = ntohs(in.sin_port);
+	name_leads_to("127.0.0.1");
+	up_target_put(rig.target);
+	rig.target = up_target_get(STR("app:1"), &at, &rig.limits, NULL);
+	fill_pool(fds, 2);
+	client_ask(&t, "GET", "/");
+	peer_read_head(fds[1]);
+	name_leads_to("127.0.0.9");
+	peer_sees_end(fds[0]);
+	assert_int_equal(up_count(), 1);
+	/* what is under way ends as it would have */
+	peer_send(fds[1], "HTTP/1.1 204 No Content\r\n\r\n");
+	client_gets(&t, 204, "");
+	peer_sees_end(fds[1]);
+	assert_int_equal(up_count(), 0);
+	name_leads_to("127.0.0.1");
+	fds[2] = rig_get_new();
+	name_leads_to("127.0.0.1");
+	rig_get_on(fds[2]);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	up_target_put(rig.target);
+	rig.target = NULL;
+	loop_turn(0);
+	names_sweep();
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -770,6 +819,7 @@ int main(void)
 		RIG_TEST(surplus_behind_a_large_body_ends_a_connection),
 		RIG_TEST(a_read_without_a_rest_keeps_the_connection),
 		RIG_TEST(http10_with_keep_alive_is_kept),
+		RIG_TEST_TCP(a_name_that_leads_elsewhere_takes_no_old_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
