@@ -156,6 +156,7 @@ struct conf_acme {
 	struct conf_acme_account **accounts; /* all of them */
 	size_t naccounts;
 };
+struct conf_key;
 
 struct conf_vhost {
 	struct str name;        /* lower case, no trailing dot */
@@ -187,6 +188,7 @@ struct conf_vhost {
 	int access_log;         /* index into config.logs, -1: none */
 	struct limits limits;
 	struct timeouts timeouts;
+	uint64_t hash;               /* of what is written in it, whatever the comments and blanks */
 	struct conf_pos pos;
 };
 
@@ -235,7 +237,9 @@ struct conf_global {
 	unsigned workers;       /* count-threads; 0: as many as CPUs */
 	struct str username, groupname;
 	struct str acme_username; /* whom the acme process and its hooks run as; empty: as workers do */
-	struct str pid_file, control_socket, state_dir;
+	struct str pid_file, state_dir;
+	struct str control_socket; /* absent: at the default place; empty: there is none */
+	struct str control_group;  /* who may use it, too; empty: only its owner */
 	struct str error_log;   /* a path, "syslog" or "syslog:PATH"; empty: stderr */
 	uint64_t rlimit_nofile; /* 0: as many as the parent may have */
 	struct str server_string;
@@ -251,11 +255,19 @@ struct conf_global {
 	struct timeouts timeouts;
 };
 
+/* A key that was written in `global`, or in a section there. */
+struct conf_setting {
+	const struct conf_key *key;
+	uint64_t hash; /* of its value */
+};
+
 struct config {
 	struct arena arena;     /* this object lies in it too */
 	unsigned refs;          /* of this process */
 	uint64_t generation;
 	struct conf_global global;
+	struct conf_setting *settings; /* in the order of the key table */
+	size_t nsettings;
 	struct conf_listener **listeners;
 	size_t nlisteners;
 	struct conf_vhost **vhosts;

@@ -281,12 +281,29 @@ void conf_set_rejects(struct conf_loader *l, const struct conf_key *k, void *obj
 				add_rejection(l, object, word);
 }
 
+/* What was written, so that two configurations can be compared. */
+static void note_settings(struct conf_loader *l)
+{
+	struct config *c = l->c;
+
+	c->settings = arena_alloc(&c->arena, CONF_KEY_COUNT * sizeof *c->settings);
+	for (size_t i = 0; i < CONF_KEY_COUNT; i++) {
+		const struct conf_key *k = &conf_keys()[i];
+
+		/* the keys of a section stand for themselves */
+		if (l->global_seen[i] && k->kind != CONF_SECTION)
+			c->settings[c->nsettings++] =
+				(struct conf_setting){ k, conf_node_hash(l->global_seen[i]) };
+	}
+}
+
 void conf_finish_global(struct conf_loader *l)
 {
 	const struct conf_node *old = l->global_seen[CONF_KEY_IP_LIMIT_WSI];
 	const struct conf_node *new = l->global_seen[CONF_KEY_LIMIT_connections_per_address];
 	struct str socket = l->c->global.control_socket;
 
+	note_settings(l);
 	if (old && new)
 		conf_error(l, old->key, "keep one of them",
 			   "\"ip-limit-wsi\" is limits.connections-per-address, which is written at %s",

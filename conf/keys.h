@@ -113,7 +113,9 @@ enum conf_key_flags {
 	X(PID_FILE, GLOBAL, "pid-file", "", TEXT, WORKS, ONCE, path, G(pid_file),                            \
 	  "file for the parent's pid")                                                                       \
 	X(CONTROL_SOCKET, GLOBAL, "control-socket", "", TEXT, WORKS, ONCE, path, G(control_socket),          \
-	  "Unix socket for commands")                                                                        \
+	  "Unix socket for commands; \"\": none; without: control in the runtime directory")                 \
+	X(CONTROL_GROUP, GLOBAL, "control-group", "", TEXT, WORKS, ONCE, text, G(control_group),             \
+	  "group whose members may use the control socket, too")                                             \
 	X(STATE_DIR, GLOBAL, "state-dir", "", TEXT, WORKS, ONCE, path, G(state_dir),                         \
 	  "directory for what outlives the process; /var/lib/gatehouse without")                                                         \
 	X(ERROR_LOG, GLOBAL, "error-log", "", TEXT, WORKS, ONCE, error_log, 0,                               \

@@ -104,6 +104,8 @@ struct conf_reader *conf_reader_open(struct arena *a, struct str bytes, const ch
 enum conf_reading conf_reader_step(struct conf_reader *rd, unsigned events) MUST_USE;
 /* The root, NULL when the file is empty. */
 struct conf_node *conf_reader_close(struct conf_reader *rd);
+/* Of all that is written in it; equal for equal texts in equal order. */
+uint64_t conf_node_hash(const struct conf_node *node);
 /* The value of a key in a mapping, NULL: none, or node is no mapping (or NULL). */
 const struct conf_node *conf_node_get(const struct conf_node *node, const char *key);
 

@@ -249,6 +249,38 @@ struct conf_node *conf_reader_close(struct conf_reader *rd)
 	return root;
 }
 
+/* FNV-1a, each piece with its kind and length before it. */
+static uint64_t hash_bytes(uint64_t h, const void *p, size_t n)
+{
+	const uint8_t *bytes = p;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ bytes[i]) * 0x100000001b3u;
+	return h;
+}
+
+static uint64_t hash_text(uint64_t h, enum conf_node_kind kind, struct str s)
+{
+	const uint64_t what[2] = { kind, s.n };
+
+	h = hash_bytes(h, what, sizeof what);
+	return s.n ? hash_bytes(h, s.p, s.n) : h;
+}
+
+uint64_t conf_node_hash(const struct conf_node *node)
+{
+	uint64_t h = hash_text(0xcbf29ce484222325u, node->kind, node->text);
+
+	for (const struct conf_node *n = node->child; n; n = n->next) {
+		uint64_t below = conf_node_hash(n);
+
+		if (n->key)
+			h = hash_text(h, CONF_NODE_SCALAR, n->key->text);
+		h = hash_bytes(h, &below, sizeof below);
+	}
+	return h;
+}
+
 const struct conf_node *conf_node_get(const struct conf_node *node, const char *key)
 {
 	if (!node || node->kind != CONF_NODE_MAPPING)

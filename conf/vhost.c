@@ -272,6 +272,7 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 	struct conf_vhost *v;
 
 	d.v.pos = node->pos;
+	d.v.hash = conf_node_hash(node);
 	d.v.access_log = -1;
 	d.v.limits = c->global.limits;
 	d.v.timeouts = c->global.timeouts;

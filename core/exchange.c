@@ -122,6 +122,7 @@ static void finish_if_over(struct exchange *x)
 	x->finished = true;
 	if (W->router->finished)
 		W->router->finished(x);
+	W->x_tunnels -= x->tunnel;
 	list_del(&x->queue_node);
 	list_del(&x->live_node);
 	list_del(&x->memory.node);
@@ -401,8 +402,9 @@ void x_open_tunnel(struct end *e)
 {
 	if (!takes_part(e))
 		return;
-	BUG_ON(e->side != X_UP || e->x->told_final);
+	BUG_ON(e->side != X_UP || e->x->told_final || e->x->tunnel);
 	e->x->tunnel = true;
+	W->x_tunnels++;
 	e->x->pipe[X_UP].ended = false;
 }
 
@@ -565,6 +567,11 @@ void x_new_turn(void)
 size_t x_count(void)
 {
 	return W->x_count;
+}
+
+size_t x_tunnel_count(void)
+{
+	return W->x_tunnels;
 }
 
 struct list *x_live(void)

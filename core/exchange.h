@@ -246,5 +246,7 @@ bool x_run(void);
 /* Forgets what every exchange had in this turn. */
 void x_new_turn(void);
 size_t x_count(void);
+/* Those of them that are tunnels. */
+size_t x_tunnel_count(void);
 /* All live exchanges, linked by live_node. */
 struct list *x_live(void);

@@ -72,6 +72,7 @@ struct msg_drain {
 struct msg_counts {
 	uint64_t generation;
 	uint64_t connections, exchanges, streams, upstreams, slabs;
+	uint64_t tunnels, relays; /* WebSockets; raw connections */
 	uint64_t accepted, log_dropped;
 };
 

@@ -28,7 +28,7 @@ struct loop {
 
 	const struct x_router *router;
 	struct list x_queue, x_held, x_live;
-	size_t x_count;
+	size_t x_count, x_tunnels;
 
 	char *scratch;
 };

@@ -333,7 +333,7 @@ bool parent_on_counts(struct msg_channel *channel, struct msg_in *m)
 	if (!c->unanswered)
 		return false; /* nobody asked */
 	c->unanswered--;
-	c->serves = counts->generation;
+	c->counts = *counts;
 	if (p->told != p->current.generation && p->state != PARENT_STOPPING && slot_all_serve(p))
 		parent_serves(p);
 	return true;

@@ -220,7 +220,7 @@ static int open_socket(struct parent *p, const struct addr *a, const struct conf
 	set_options(fd, a->sa.sa_family);
 	if (iface_is_named(l))
 		bind_early(fd, a->sa.sa_family);
-	r = a->sa.sa_family == AF_UNIX ? sockfile_bind(fd, a, l) : bind_ip(p, fd, a);
+	r = a->sa.sa_family == AF_UNIX ? sockfile_bind(fd, a, sockfile_owner_of(l)) : bind_ip(p, fd, a);
 	if (r == 0 && listen(fd, BACKLOG) < 0)
 		r = errno;
 	if (a->sa.sa_family != AF_UNIX) {
@@ -414,7 +414,7 @@ void listen_settle(struct parent *p)
 
 		if (row->addr.sa.sa_family != AF_UNIX || row->socket->given)
 			continue;
-		e = sockfile_settle(&row->addr, row->listener);
+		e = sockfile_settle(&row->addr, sockfile_owner_of(row->listener));
 		if (e)
 			log_warn("%s keeps its owner and mode: %s", row->socket->name, strerror(e));
 	}

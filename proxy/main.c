@@ -5,6 +5,7 @@
 #include "conf/check.h"
 #include "conf/manual.h"
 #include "proxy/acmechild.h"
+#include "proxy/ask.h"
 #include "proxy/child.h"
 #include "proxy/journey.h"
 #include "proxy/parent.h"
@@ -28,13 +29,18 @@ enum { STATUS_USAGE = 2 };
 	X(explain, "say which way a request for the URL takes, and with which headers") \
 	X(proxy, "https in front of one origin, without a configuration file")          \
 	X(keys, "list all configuration keys: type, default, meaning")                  \
+	X(reload, "make the one that runs read its configuration anew, and say what changes") \
+	X(reopen, "make it open its log files anew")                                    \
+	X(stop, "make it finish what is in progress, and wait for its end")             \
 	X(version, "print the version")                                                 \
 	X(help, "print this")
 
 /* Columns: id, name, letter, what stands for its value (empty: it has none), commands, what it does. */
 #define OPTION_TABLE(X)                                                                                    \
-	X(CONFIG, "config", 'c', "PATH", IS(run) | IS(check) | IS(explain),                                \
+	X(CONFIG, "config", 'c', "PATH", IS(run) | IS(check) | IS(explain) | ASKS,                         \
 	  "a file, or a directory with conf and conf.d/ (" CONF_PATH ")")                                  \
+	X(SOCKET, "socket", 0, "PATH", ASKS, "its control socket; the one that the configuration names")   \
+	X(DRY_RUN, "dry-run", 0, "", IS(reload), "only say what would change, or is wrong")                \
 	X(STRICT, "strict", 0, "", IS(check), "warnings count as errors")                                  \
 	X(METHOD, "method", 0, "METHOD", IS(explain), "of the request: GET")                               \
 	X(HEADER, "header", 'H', "LINE", IS(explain), "\"Name: value\", as often as there are fields")     \
@@ -63,6 +69,8 @@ enum option {
 };
 
 #define IS(command) (1U << COMMAND_##command)
+/* Those that ask one that runs. */
+#define ASKS (IS(reload) | IS(reopen) | IS(stop))
 
 static const struct {
 	const char *name, *what;
@@ -324,7 +332,8 @@ static int help(void)
 			       options[o].letter ? options[o].letter : ' ', text, options[o].what);
 		}
 	}
-	puts("\nSignals: HUP reloads, TERM drains and stops, INT stops, USR1 opens log files anew.");
+	puts("\nExit status: 0 done, 1 refused or wrong, 2 usage, 3 nothing is running, 4 not allowed.");
+	puts("Signals: HUP reloads, TERM drains and stops, INT stops, USR1 opens log files anew.");
 	return EXIT_SUCCESS;
 }
 
@@ -393,6 +402,8 @@ static int run(const struct args *a)
 		.headers = a->headers, .nheaders = a->nheaders, .verbose = a->times[OPTION_VERBOSE] > 0,
 	};
 
+	const struct ask_options ask = { .socket = a->value[OPTION_SOCKET], .path = path };
+
 	switch (a->command) {
 	case COMMAND_run: return parent_run(&parent);
 	case COMMAND_check: return check(path, a->times[OPTION_STRICT] > 0);
@@ -401,6 +412,10 @@ static int run(const struct args *a)
 	case COMMAND_keys:
 		(a->times[OPTION_ROFF] ? conf_manual_roff : conf_manual_print)(stdout);
 		return EXIT_SUCCESS;
+	case COMMAND_reload:
+		return ask_command(&ask, a->times[OPTION_DRY_RUN] ? CONTROL_TRY : CONTROL_RELOAD);
+	case COMMAND_reopen: return ask_command(&ask, CONTROL_REOPEN);
+	case COMMAND_stop: return ask_command(&ask, CONTROL_STOP);
 	case COMMAND_version: return printf("gatehouse %s\n", GATEHOUSE_VERSION) < 0;
 	case COMMAND_help:
 	case COMMAND_COUNT: break;

@@ -26,10 +26,13 @@ static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGCHLD };
 /* In the log each line stands for itself; all get the same prefix, so carets stay under what they mean. */
 void parent_tell_text(struct parent *p, enum log_level level, const char *text)
 {
+	reload_note(p, text);
 	if (p->state == PARENT_STARTING) {
 		fputs(text, stderr);
 		return;
 	}
+	if (p->reload.is_dry)
+		return;
 	while (*text) {
 		size_t n = strcspn(text, "\n");
 
@@ -119,6 +122,7 @@ void parent_tell_ready(struct parent *p)
 void parent_serves(struct parent *p)
 {
 	p->told = p->current.generation;
+	control_served(p);
 	if (p->reload.phase == RELOAD_IDLE)
 		parent_tell_ready(p);
 	if (p->state == PARENT_SERVING) {
@@ -178,7 +182,7 @@ void parent_child_gone(struct parent *p)
 /* ---- signals ---- */
 
 /* The second time, and while there is nothing to drain, at once. */
-static void terminate(struct parent *p)
+void parent_terminate(struct parent *p)
 {
 	bool drain = p->state != PARENT_STOPPING && p->current.generation;
 	uint64_t after_ms = drain ? p->current.conf->global.timeouts.drain_ms : 0;
@@ -209,7 +213,7 @@ static void on_signal(struct parent *p, uint32_t signal)
 		}
 		break;
 	case SIGTERM:
-		terminate(p);
+		parent_terminate(p);
 		break;
 	case SIGINT:
 		log_note("stopping at once");
@@ -306,6 +310,8 @@ static bool open_standard(void)
 /* Its owner is set once, when the socket's file is made. */
 static bool gives_sockets_away(const struct config *conf)
 {
+	if (conf->global.control_group.n)
+		return true;
 	for (size_t i = 0; i < conf->nlisteners; i++)
 		if (conf->listeners[i]->unix_user.n || conf->listeners[i]->unix_group.n)
 			return true;
@@ -340,6 +346,7 @@ static bool open_parent(struct parent *p)
 	list_init(&p->sockets);
 	list_init(&p->logs);
 	issue_init(p);
+	control_init(p);
 	timer_init(&p->stop_timer, end_all);
 	timer_init(&p->ping_timer, ping);
 	slot_open(p);
@@ -357,6 +364,7 @@ static void close_parent(struct parent *p)
 	timer_stop(&p->stop_timer);
 	tickets_stop(p);
 	remove_pid_file(p);
+	control_close(p);
 	reload_close(p);
 	issue_fini(p);
 	listen_close_unused(p);

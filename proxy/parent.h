@@ -7,6 +7,7 @@
  *	listen.c   listening sockets, and which listener their connections belong to
  *	child.c    processes: how they begin, what they say, how they end
  *	slot.c     which of them there are to be, and who takes the place of one that died
+ *	control*.c commands, by the control socket
  *	logs.c     log files
  *	issue.c    what the process that obtains certificates asks for
  *	hook.c     programs that publish DNS records for it
@@ -21,6 +22,7 @@
 #include "core/log.h"
 #include "core/msg.h"
 #include "core/target.h"
+#include "proxy/control.h"
 #include "proxy/count.h"
 #include "proxy/notify.h"
 #include "proxy/privilege.h"
@@ -94,7 +96,7 @@ struct child {
 	uint64_t sent;            /* generation it was last told to load */
 	uint64_t loading;         /* the same until it answers, or it is taken back; 0: none */
 	uint64_t loaded, committed;
-	uint64_t serves;          /* the generation it says it serves */
+	struct msg_counts counts; /* what it said last: .generation is the one it serves */
 	uint32_t last_socket;     /* highest id it was sent */
 	uint32_t token_have;      /* and of the tokens that it has taken */
 	unsigned unanswered;      /* STATUS messages */
@@ -126,7 +128,10 @@ struct reload {
 	struct child *trial;
 	struct timer deadline;
 	bool is_refused; /* whatever the trial says: told already */
+	bool is_dry; /* ends when it has been tried */
 	bool again; /* asked for meanwhile */
+	char *said; /* on the way: for whoever asked for it */
+	size_t said_bytes;
 	bool is_renewal;         /* what is loaded is what is served, with the store as it is now */
 	uint64_t renew_ms;       /* not before then */
 	struct timer renew_timer;
@@ -176,6 +181,7 @@ struct parent {
 	struct notify notify;
 	struct issue issue;
 	struct store store;
+	struct control control;
 	struct timer ticket_timer, ping_timer, stop_timer;
 };
 
@@ -188,6 +194,8 @@ void parent_settle(struct parent *p);
 void parent_serves(struct parent *p);
 /* What the service manager waits for after a start and after every reload, refused ones too. */
 void parent_tell_ready(struct parent *p);
+/* SIGTERM's meaning: what is in progress is finished, within timeouts.drain. */
+void parent_terminate(struct parent *p);
 /* Cannot start: ends with status 1. */
 void parent_give_up(struct parent *p);
 /* A child has been reaped. */

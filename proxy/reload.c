@@ -10,6 +10,7 @@
  * Until COMMIT nothing that is served has changed.
  */
 #include "proxy/reload.h"
+#include "conf/diff.h"
 #include "proxy/child.h"
 #include "proxy/listen.h"
 #include "proxy/logs.h"
@@ -25,6 +26,9 @@ enum {
 	RENEW_REFUSED_MS = 60 * 1000,  /* when it could not be loaded */
 };
 
+/* Of what is told to who asked for a reload. */
+enum { SAID_BYTES_MAX = 64 * 1024, CHANGES_MAX = 100 };
+
 void reload_conf_fini(struct parent_conf *c)
 {
 	if (!c->generation)
@@ -36,6 +40,60 @@ void reload_conf_fini(struct parent_conf *c)
 	priv_fini(&c->user);
 	priv_fini(&c->acme_user);
 	*c = (struct parent_conf){ 0 };
+}
+
+/* ---- telling who asked for it ---- */
+
+void reload_note(struct parent *p, const char *text)
+{
+	struct reload *r = &p->reload;
+	size_t n = strlen(text);
+
+	if (r->phase == RELOAD_IDLE || n > SAID_BYTES_MAX - r->said_bytes)
+		return;
+	r->said = base_realloc(r->said, r->said_bytes + n + 1);
+	memcpy(r->said + r->said_bytes, text, n + 1);
+	r->said_bytes += n;
+}
+
+static void forget_said(struct reload *r)
+{
+	free(r->said);
+	r->said = NULL;
+	r->said_bytes = 0;
+}
+
+static void tell_end(struct parent *p, const char *changes)
+{
+	struct reload *r = &p->reload;
+
+	control_reload_over(p, r->said, changes, r->is_dry);
+	forget_said(r);
+}
+
+/* Before the next configuration takes the current one's place. */
+static void tell_changes(struct parent *p)
+{
+	struct conf_diff d;
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f;
+
+	if (!p->current.generation) {
+		forget_said(&p->reload);
+		return;
+	}
+	f = open_memstream(&text, &n);
+	BUG_ON(!f);
+	conf_diff(&d, p->current.conf, p->reload.next.conf);
+	conf_diff_summary(&d, f);
+	putc('\n', f);
+	conf_diff_list(&d, CHANGES_MAX, f);
+	conf_diff_fini(&d);
+	BUG_ON(fclose(f) != 0);
+	log_note("reload: %.*s", (int)strcspn(text, "\n"), text);
+	tell_end(p, text);
+	free(text);
 }
 
 /* ---- ending it ---- */
@@ -51,6 +109,7 @@ static void finish(struct parent *p)
 		r->trial = NULL;
 	}
 	r->phase = RELOAD_IDLE;
+	r->is_dry = false;
 	reload_next(p);
 }
 
@@ -60,6 +119,7 @@ void reload_next(struct parent *p)
 		reload_start(p);
 	else if (p->current.certs != p->issue.certs)
 		reload_renew(p);
+	control_next(p);
 }
 
 /* Workers forget it; one that had not come to serve the current one when it began, loads that again. */
@@ -86,8 +146,10 @@ void reload_abort(struct parent *p)
 		return;
 	if (p->reload.phase == RELOAD_LOADING)
 		take_back(p);
+	tell_end(p, NULL);
 	reload_conf_fini(&p->reload.next);
 	listen_close_unused(p);
+	control_abort(p);
 	finish(p);
 }
 
@@ -96,6 +158,10 @@ static void refuse(struct parent *p)
 {
 	if (p->state == PARENT_STARTING) {
 		parent_give_up(p);
+		return;
+	}
+	if (p->reload.is_dry) {
+		reload_abort(p);
 		return;
 	}
 	if (p->reload.is_renewal) {
@@ -227,6 +293,8 @@ static void begin(struct parent *p, bool (*read_next)(struct parent *p, struct c
 	conf_report_init(&r);
 	l->phase = RELOAD_TRIAL;
 	l->is_renewal = read_next == read_again;
+	if (!l->is_renewal)
+		control_reload_begins(p, l->is_dry);
 	timer_init(&l->deadline, too_late);
 	timer_set(&l->deadline, DEADLINE_MS);
 	is_there = read_next(p, &r);
@@ -288,6 +356,13 @@ void reload_close(struct parent *p)
 	reload_conf_fini(&p->current);
 }
 
+void reload_try(struct parent *p)
+{
+	BUG_ON(p->reload.phase != RELOAD_IDLE);
+	p->reload.is_dry = true;
+	begin(p, read_configuration);
+}
+
 static bool takes_part(const struct child *c)
 {
 	return c->role == MSG_WORKER && c->slot;
@@ -297,6 +372,7 @@ static void commit(struct parent *p)
 {
 	struct parent_conf before = p->current;
 
+	tell_changes(p);
 	list_for_each(n, &p->children) {
 		struct child *c = list_entry(n, struct child, node);
 
@@ -309,6 +385,7 @@ static void commit(struct parent *p)
 	listen_close_unused(p);
 	listen_settle(p);
 	logs_settle(p);
+	control_settle(p);
 	p->reload.phase = RELOAD_IDLE;
 	parent_settle(p);
 	slot_settle(p);
@@ -337,11 +414,15 @@ void reload_trial_ready(struct parent *p)
 	l->trial = NULL;
 	if (l->is_refused || !l->next.conf) {
 		refuse(p);
+	} else if (l->is_dry) {
+		tell_changes(p);
+		reload_abort(p);
 	} else if (!store_open(&p->store, l->next.conf, &r) || !listen_open(p, &l->next, &r) ||
-		   !logs_open(p, l->next.conf, &r)) {
+		   !logs_open(p, l->next.conf, &r) || !control_open(p, l->next.conf, &r)) {
 		parent_tell(p, &r);
 		refuse(p);
 	} else {
+		parent_tell(p, &r);
 		l->phase = RELOAD_LOADING;
 		list_for_each(n, &p->children)
 			if (takes_part(list_entry(n, struct child, node)))

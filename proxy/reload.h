@@ -15,6 +15,10 @@ void reload_start(struct parent *p);
 void reload_renew(struct parent *p);
 /* Begins what was asked for while something else was under way. */
 void reload_next(struct parent *p);
+/* Only tries it, and says what it would change. Nothing else may be under way. */
+void reload_try(struct parent *p);
+/* For whoever asked for the reload that is under way: whole lines. */
+void reload_note(struct parent *p, const char *text);
 /* Forgets what is under way. */
 void reload_abort(struct parent *p);
 /* At the parent's end. */

@@ -174,7 +174,7 @@ void slot_settle(struct parent *p)
 bool slot_all_serve(const struct parent *p)
 {
 	for (unsigned i = 0; i < p->nslots; i++)
-		if (!p->slots[i].child || p->slots[i].child->serves != p->current.generation)
+		if (!p->slots[i].child || p->slots[i].child->counts.generation != p->current.generation)
 			return false;
 	return true;
 }

@@ -59,43 +59,43 @@ struct owner {
 };
 
 /* NULL: none was named, or there is none. */
-static struct passwd *user_of(const struct conf_listener *l)
+static struct passwd *user_of(struct str user)
 {
 	char name[64];
 
-	snprintf(name, sizeof name, "%.*s", STR_ARG(l->unix_user));
-	return l->unix_user.n && l->unix_user.n < sizeof name ? getpwnam(name) : NULL;
+	snprintf(name, sizeof name, "%.*s", STR_ARG(user));
+	return user.n && user.n < sizeof name ? getpwnam(name) : NULL;
 }
 
-static struct group *group_of(const struct conf_listener *l)
+static struct group *group_of(struct str group)
 {
 	char name[64];
 
-	snprintf(name, sizeof name, "%.*s", STR_ARG(l->unix_group));
-	return l->unix_group.n && l->unix_group.n < sizeof name ? getgrnam(name) : NULL;
+	snprintf(name, sizeof name, "%.*s", STR_ARG(group));
+	return group.n && group.n < sizeof name ? getgrnam(name) : NULL;
 }
 
 void sockfile_check(const struct conf_listener *l, struct conf_report *r)
 {
-	if (l->unix_user.n && !user_of(l))
+	if (l->unix_user.n && !user_of(l->unix_user))
 		conf_report_add(r, CONF_ERROR, l->pos, NULL, "%.*s: there is no user \"%.*s\"",
 				STR_ARG(l->name), STR_ARG(l->unix_user));
-	if (l->unix_group.n && !group_of(l))
+	if (l->unix_group.n && !group_of(l->unix_group))
 		conf_report_add(r, CONF_ERROR, l->pos, NULL, "%.*s: there is no group \"%.*s\"",
 				STR_ARG(l->name), STR_ARG(l->unix_group));
 }
 
-static bool find_owner(const struct conf_listener *l, struct owner *o)
+static bool find_owner(struct sockfile_owner wanted, struct owner *o)
 {
-	struct passwd *pw = user_of(l);
-	struct group *gr = group_of(l);
+	struct passwd *pw = user_of(wanted.user);
+	struct group *gr = group_of(wanted.group);
 
-	if ((l->unix_user.n && !pw) || (l->unix_group.n && !gr))
+	if ((wanted.user.n && !pw) || (wanted.group.n && !gr))
 		return false;
 	*o = (struct owner){
 		.uid = pw ? pw->pw_uid : geteuid(),
 		.gid = gr ? gr->gr_gid : getegid(),
-		.mode = l->unix_mode ? l->unix_mode : MODE_DEFAULT,
+		.mode = wanted.mode ? wanted.mode : MODE_DEFAULT,
 	};
 	return true;
 }
@@ -132,14 +132,14 @@ static int settle(int file, const struct owner *o)
 	return st.st_uid == o->uid && st.st_gid == o->gid ? 0 : give(file, o->uid, o->gid);
 }
 
-int sockfile_settle(const struct addr *a, const struct conf_listener *l)
+int sockfile_settle(const struct addr *a, struct sockfile_owner wanted)
 {
 	struct owner o;
 	int file, r;
 
 	if (!a->un.sun_path[0])
 		return 0;
-	if (!find_owner(l, &o))
+	if (!find_owner(wanted, &o))
 		return ENOENT;
 	file = open(a->un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (file < 0)
@@ -149,7 +149,7 @@ int sockfile_settle(const struct addr *a, const struct conf_listener *l)
 	return r;
 }
 
-int sockfile_bind(int fd, const struct addr *a, const struct conf_listener *l)
+int sockfile_bind(int fd, const struct addr *a, struct sockfile_owner o)
 {
 	mode_t mask;
 	int r;
@@ -164,7 +164,7 @@ int sockfile_bind(int fd, const struct addr *a, const struct conf_listener *l)
 	umask(mask);
 	if (r)
 		return r;
-	r = sockfile_settle(a, l);
+	r = sockfile_settle(a, o);
 	if (r)
 		unlink(a->un.sun_path);
 	return r;

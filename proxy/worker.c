@@ -230,6 +230,8 @@ bool worker_on_status(struct msg_channel *c, struct msg_in *m)
 		.streams = stream_count(),
 		.upstreams = up_count(),
 		.slabs = slab_count(),
+		.tunnels = x_tunnel_count(),
+		.relays = raw_count(),
 		.accepted = w->accept.taken,
 		.log_dropped = log_dropped(),
 	};

@@ -1,0 +1,167 @@
+#include "proxy/ask.h"
+#include "conf/find.h"
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A reload may take its whole time-out (reload.c), behind another one; who stops may drain for long. */
+enum { ANSWER_MS = 300 * 1000 };
+
+/* ---- where ---- */
+
+/* What the configuration says, whatever else may be wrong with it. False: nothing. */
+static bool path_in_conf(const char *conf_path, char out[CONTROL_PATH_BYTES])
+{
+	struct conf_report r;
+	struct conf_found f;
+	struct conf_loader *l;
+	struct config *c;
+	bool found = false;
+
+	conf_report_init(&r);
+	if (conf_find(&f, conf_path, &r)) {
+		l = conf_load_open(f.sources, f.n, NULL, &r);
+		conf_load_step(l, 0);
+		c = conf_load_close_anyhow(l);
+		found = c->global.control_socket.n > 0 &&
+			snprintf(out, CONTROL_PATH_BYTES, "%.*s", STR_ARG(c->global.control_socket)) <
+				CONTROL_PATH_BYTES;
+		conf_put(c);
+	}
+	conf_found_fini(&f);
+	conf_report_fini(&r);
+	return found;
+}
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 || errno == EACCES;
+}
+
+static void find_path(const struct ask_options *o, char out[CONTROL_PATH_BYTES])
+{
+	if (o->socket) {
+		snprintf(out, CONTROL_PATH_BYTES, "%s", o->socket);
+		return;
+	}
+	if (path_in_conf(o->path, out))
+		return;
+	/* one's own, else the system's */
+	if (!control_default_path(out) || !is_there(out))
+		snprintf(out, CONTROL_PATH_BYTES, "%s", CONTROL_SYSTEM_PATH);
+}
+
+static int say_why(const char *path, int e)
+{
+	if (e == EACCES || e == EPERM) {
+		fprintf(stderr,
+			"gatehouse: %s: permission denied: call as root, as the user it runs as, or as a "
+			"member of `control-group`\n",
+			path);
+		return CONTROL_NOT_ALLOWED;
+	}
+	if (e == ENOENT || e == ECONNREFUSED || e == ENOTDIR)
+		fprintf(stderr,
+			"gatehouse: nothing is running at %s (-c PATH or --socket PATH says where else)\n",
+			path);
+	else
+		fprintf(stderr, "gatehouse: %s: %s\n", path, strerror(e));
+	return CONTROL_NOT_RUNNING;
+}
+
+/* Returns the socket, or -1: it is told and *status is set. */
+static int dial(const char *path, int *status)
+{
+	struct addr a;
+	int fd;
+
+	if (!addr_from_unix(&a, str_from_c(path))) {
+		*status = say_why(path, ENAMETOOLONG);
+		return -1;
+	}
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, &a.sa, a.len) == 0)
+		return fd;
+	*status = say_why(path, errno);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* ---- the answer ---- */
+
+struct packet {
+	struct control_reply reply;
+	char bytes[CONTROL_REPLY_BYTES];
+};
+
+/* False: nothing came that makes sense. */
+static bool receive(int fd, int timeout_ms, struct packet *p, size_t *n)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	ssize_t r;
+
+	do
+		r = poll(&ready, 1, timeout_ms);
+	while (r < 0 && errno == EINTR);
+	if (r <= 0)
+		return false;
+	r = recv(fd, p, sizeof *p, 0);
+	if (r < (ssize_t)sizeof p->reply)
+		return false;
+	*n = (size_t)r - sizeof p->reply;
+	return true;
+}
+
+static int take_answer(int fd, const char *path, enum control_command c)
+{
+	int timeout_ms = c == CONTROL_STOP ? -1 : ANSWER_MS;
+	struct packet *p = base_alloc(sizeof *p);
+	int status = -1;
+	size_t n;
+
+	while (status < 0 && receive(fd, timeout_ms, p, &n)) {
+		switch (p->reply.kind) {
+		case CONTROL_SAYS:
+			fwrite(p->bytes, 1, n, stdout);
+			fflush(stdout);
+			break;
+		case CONTROL_WARNS:
+			fwrite(p->bytes, 1, n, stderr);
+			break;
+		case CONTROL_OVER:
+			status = (int)p->reply.status;
+			break;
+		default:
+			break;
+		}
+	}
+	free(p);
+	if (status == CONTROL_NOT_ALLOWED)
+		say_why(path, EACCES);
+	if (status < 0)
+		fprintf(stderr, "gatehouse: it ended without an answer\n");
+	return status < 0 ? EXIT_FAILURE : status;
+}
+
+int ask_command(const struct ask_options *o, enum control_command c)
+{
+	const char *word = control_word(c);
+	char path[CONTROL_PATH_BYTES];
+	int status, fd;
+
+	find_path(o, path);
+	fd = dial(path, &status);
+	if (fd < 0)
+		return status;
+	/* EPIPE: it has its answer for us already */
+	if (send(fd, word, strlen(word), MSG_NOSIGNAL) < 0 && errno != EPIPE)
+		status = say_why(path, errno);
+	else
+		status = take_answer(fd, path, c);
+	close(fd);
+	return status;
+}

@@ -1,0 +1,16 @@
+/*
+ * ask.h - the other side of the control socket: commands that ask a Gatehouse which runs.
+ *
+ * Finds its socket, sends one request, prints what comes back. Called by main.
+ */
+#pragma once
+
+#include "proxy/control.h"
+
+struct ask_options {
+	const char *socket; /* NULL: the one that the configuration names, else the default places */
+	const char *path;   /* of the configuration */
+};
+
+/* Returns the exit status. */
+int ask_command(const struct ask_options *o, enum control_command c);
