@@ -23,7 +23,7 @@
 #include "core/head.h"
 #include "core/limits.h"
 #include "core/loop.h"
-#include <sys/socket.h>
+#include "core/target.h"
 
 enum x_side { X_DOWN, X_UP };
 static inline enum x_side x_other(enum x_side s)
@@ -70,7 +70,7 @@ struct pipe {
 
 /* What the access log and counters want to know. Plain values, set by whoever knows. */
 struct x_facts {
-	struct sockaddr_storage peer, local; /* client's address (after PROXY protocol), and ours */
+	union addr_end peer, local; /* client's address (after PROXY protocol), and ours */
 	bool tls;
 	bool early_data;
 	uint8_t protocol; /* 10, 11 or 20 */

@@ -64,6 +64,15 @@ static void unix_text(const struct sockaddr_un *un, socklen_t len, char *out, si
 	snprintf(out, cap, "unix:%.*s", (int)n, path);
 }
 
+void addr_end_set(union addr_end *e, const struct sockaddr *sa, socklen_t n)
+{
+	memset(e, 0, sizeof *e);
+	if (n && sa->sa_family == AF_UNIX)
+		e->sa.sa_family = AF_UNIX;
+	else if (n)
+		memcpy(e, sa, MIN((size_t)n, sizeof *e));
+}
+
 char *addr_host(const struct sockaddr *sa, char *out, size_t cap)
 {
 	struct sockaddr_in in;

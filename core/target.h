@@ -8,6 +8,7 @@
 
 #include "core/stream.h"
 #include "core/timer.h"
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -19,6 +20,18 @@ struct addr {
 		struct sockaddr_storage ss;
 	};
 };
+
+/*
+ * Who is at an end of a connection that was accepted, in little room: there are many. Of a Unix socket only
+ * that it is one.
+ */
+union addr_end {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+/* n 0: nobody knows (AF_UNSPEC). */
+void addr_end_set(union addr_end *e, const struct sockaddr *sa, socklen_t n);
 
 /* Path of a Unix socket; a leading '@' means the abstract name space. False when empty or over 107 bytes. */
 bool addr_from_unix(struct addr *a, struct str path) MUST_USE;

@@ -22,26 +22,23 @@ bool admit_may_say(struct admit *a)
 
 /* ---- addresses ---- */
 
-static bool is_loopback(const struct sockaddr_storage *s)
+static bool is_loopback(const union addr_end *e)
 {
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)s;
-	const struct sockaddr_in *in = (const struct sockaddr_in *)s;
-
-	if (s->ss_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-	return s->ss_family != AF_INET || ntohl(in->sin_addr.s_addr) >> 24 == 127;
+	if (e->sa.sa_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&e->in6.sin6_addr);
+	return e->sa.sa_family != AF_INET || ntohl(e->in.sin_addr.s_addr) >> 24 == 127;
 }
 
 /* Never 0. The secret keeps clients from choosing addresses that meet in one place of the table. */
-static uint64_t hash_address(const struct sockaddr_storage *s, uint64_t secret)
+static uint64_t hash_address(const union addr_end *e, uint64_t secret)
 {
 	uint64_t half[2], h;
 
 	memset(half, 0, sizeof half);
-	if (s->ss_family == AF_INET6)
-		memcpy(half, &((const struct sockaddr_in6 *)s)->sin6_addr, 16);
-	else if (s->ss_family == AF_INET)
-		memcpy(half, &((const struct sockaddr_in *)s)->sin_addr, 4);
+	if (e->sa.sa_family == AF_INET6)
+		memcpy(half, &e->in6.sin6_addr, 16);
+	else if (e->sa.sa_family == AF_INET)
+		memcpy(half, &e->in.sin_addr, 4);
 	h = half[0] ^ secret;
 	for (int i = 0; i < 2; i++) {
 		h ^= h >> 32;

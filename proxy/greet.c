@@ -230,9 +230,9 @@ static void use_header(struct conn *c, const struct pp *h)
 
 	if (h->is_local || h->src.ss_family == AF_UNSPEC)
 		return;
-	f->peer = h->src;
-	f->local = h->dst;
-	addr_host((const struct sockaddr *)&f->peer, f->peer_host, sizeof f->peer_host);
+	addr_end_set(&f->peer, (const struct sockaddr *)&h->src, sizeof h->src);
+	addr_end_set(&f->local, (const struct sockaddr *)&h->dst, sizeof h->dst);
+	addr_host(&f->peer.sa, f->peer_host, sizeof f->peer_host);
 }
 
 /* Exactly the header is taken away: what follows is looked at as if it had come first. */
@@ -269,7 +269,7 @@ void greet_begin(struct conn *c)
 
 	c->greet.since_ms = loop_now_ms();
 	timer_init(&c->timer, timed_out);
-	c->greet.header_due = trust_is_among(proxies, (const struct sockaddr *)&c->facts.peer);
+	c->greet.header_due = trust_is_among(proxies, &c->facts.peer.sa);
 	if (!c->greet.header_due) {
 		begin(c);
 		return;

@@ -376,7 +376,7 @@ static void tell(struct journey *j)
 	if (j->from.vhost && j->conn.tls)
 		j->from.client_ca = j->from.vhost->client_ca;
 	j->client = str_from_c(j->conn.peer_host);
-	j->is_trusted = trust_peer(g, (const struct sockaddr *)&j->conn.peer);
+	j->is_trusted = trust_peer(g, &j->conn.peer.sa);
 	if (j->is_trusted)
 		j->client = trust_client(g, j->request, j->client);
 	decide_request(&j->arena, j->request, &j->from, &j->d);

@@ -134,7 +134,7 @@ static void relayed(void *owner, enum err why, const struct relay_totals *t)
 	uint64_t ms = loop_now_ms() - r->begin_ms;
 	char client[ADDR_TEXT_BYTES];
 
-	addr_text((const struct sockaddr *)&r->facts->peer, sizeof r->facts->peer, client, sizeof client);
+	addr_text(&r->facts->peer.sa, sizeof r->facts->peer, client, sizeof client);
 	log_note("%s: raw connection to %s from %s ended: %llu bytes up, %llu down, %llu.%03llu s: %s",
 		 client, r->target->name, r->local, (unsigned long long)t->up_bytes,
 		 (unsigned long long)t->down_bytes, (unsigned long long)ms / 1000,
@@ -198,7 +198,7 @@ static void connected(struct raw *r)
 	keep_alive(r, up);
 	r->down = NULL;
 	r->relay = relay_open(down, up, header,
-			      r->proxy_header ? pp_write(header, &r->facts->peer, &r->facts->local) : 0,
+			      r->proxy_header ? pp_write(header, &r->facts->peer.sa, &r->facts->local.sa) : 0,
 			      r->idle_ms, relayed, r);
 	log_info("%s: raw connection to %s from %s", r->facts->peer_host, r->target->name, r->local);
 }

@@ -193,11 +193,11 @@ static void redirect(struct exchange *x, struct str to)
 	answer(x, h, body);
 }
 
-static unsigned port_of(const struct sockaddr_storage *s)
+static unsigned port_of(const union addr_end *e)
 {
-	if (s->ss_family == AF_INET6)
-		return ntohs(((const struct sockaddr_in6 *)s)->sin6_port);
-	return s->ss_family == AF_INET ? ntohs(((const struct sockaddr_in *)s)->sin_port) : 443;
+	if (e->sa.sa_family == AF_INET6)
+		return ntohs(e->in6.sin6_port);
+	return e->sa.sa_family == AF_INET ? ntohs(e->in.sin_port) : 443;
 }
 
 /*
@@ -328,7 +328,7 @@ static void trust(struct exchange *x, const struct head *h)
 	const struct conf_global *global = &site_config(((struct route *)x->route)->site)->global;
 	struct route *r = x->route;
 
-	r->is_trusted = trust_peer(global, (const struct sockaddr *)&x->facts.peer);
+	r->is_trusted = trust_peer(global, &x->facts.peer.sa);
 	if (r->is_trusted)
 		r->client = trust_client(global, h, r->peer);
 }

@@ -406,20 +406,13 @@ struct raw_target *site_listener_onward(const struct site_listener *l)
 	return l->onward;
 }
 
-static void copy_address(struct sockaddr_storage *to, const struct sockaddr *from, socklen_t n)
-{
-	memset(to, 0, sizeof *to);
-	if (n)
-		memcpy(to, from, MIN((size_t)n, sizeof *to));
-}
-
 void site_conn_init(struct site_conn *conn, struct str listener, const struct sockaddr *peer,
 		    socklen_t peer_len, const struct sockaddr *local, socklen_t local_len)
 {
 	*conn = (struct site_conn){ .listener = listener };
-	copy_address(&conn->peer, peer, peer_len);
-	copy_address(&conn->local, local, local_len);
-	addr_host((const struct sockaddr *)&conn->peer, conn->peer_host, sizeof conn->peer_host);
+	addr_end_set(&conn->peer, peer, peer_len);
+	addr_end_set(&conn->local, local, local_len);
+	addr_host(&conn->peer.sa, conn->peer_host, sizeof conn->peer_host);
 }
 
 struct site_vhost *site_vhost(const struct site *s, const struct site_conn *conn)

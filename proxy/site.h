@@ -18,7 +18,7 @@
 #pragma once
 
 #include "conf/report.h"
-#include <sys/socket.h>
+#include "core/target.h"
 
 struct site;
 struct site_listener;
@@ -74,9 +74,9 @@ void site_set_log(struct site *s, size_t index, int fd);
  */
 struct site_conn {
 	struct str listener;          /* name of the listener it came in by */
-	struct sockaddr_storage peer; /* the client: after a PROXY header, the one named there */
-	struct sockaddr_storage local;
-	char peer_host[64];           /* as text, for logs and X-Forwarded-For */
+	union addr_end peer;          /* the client: after a PROXY header, the one named there */
+	union addr_end local;
+	char peer_host[48];           /* as text, for logs and X-Forwarded-For */
 	bool tls;
 	uint16_t tls_version;
 	struct str sni;               /* lower case; empty: none was sent */

@@ -143,16 +143,15 @@ ssize_t pp_read(const void *bytes, size_t n, struct pp *out)
 	return -1;
 }
 
-size_t pp_write(uint8_t out[PP_WRITE_MAX], const struct sockaddr_storage *src,
-		const struct sockaddr_storage *dst)
+size_t pp_write(uint8_t out[PP_WRITE_MAX], const struct sockaddr *src, const struct sockaddr *dst)
 {
 	size_t length = 0;
 
 	memcpy(out, signature, sizeof signature);
 	out[12] = V2_PROXY;
-	if (src->ss_family == AF_INET && dst->ss_family == AF_INET) {
-		const struct sockaddr_in *s = (const struct sockaddr_in *)src;
-		const struct sockaddr_in *d = (const struct sockaddr_in *)dst;
+	if (src->sa_family == AF_INET && dst->sa_family == AF_INET) {
+		const struct sockaddr_in *s = (const struct sockaddr_in *)(const void *)src;
+		const struct sockaddr_in *d = (const struct sockaddr_in *)(const void *)dst;
 
 		out[13] = TCP_IPV4;
 		memcpy(out + 16, &s->sin_addr, 4);
@@ -160,9 +159,9 @@ size_t pp_write(uint8_t out[PP_WRITE_MAX], const struct sockaddr_storage *src,
 		memcpy(out + 24, &s->sin_port, 2);
 		memcpy(out + 26, &d->sin_port, 2);
 		length = V2_IPV4;
-	} else if (src->ss_family == AF_INET6 && dst->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *s = (const struct sockaddr_in6 *)src;
-		const struct sockaddr_in6 *d = (const struct sockaddr_in6 *)dst;
+	} else if (src->sa_family == AF_INET6 && dst->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *s = (const struct sockaddr_in6 *)(const void *)src;
+		const struct sockaddr_in6 *d = (const struct sockaddr_in6 *)(const void *)dst;
 
 		out[13] = TCP_IPV6;
 		memcpy(out + 16, &s->sin6_addr, 16);

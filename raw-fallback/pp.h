@@ -23,5 +23,4 @@ ssize_t pp_read(const void *bytes, size_t n, struct pp *out) MUST_USE;
 
 /* Writes a version 2 header (TCP over IPv4 or IPv6; LOCAL for anything else) and returns its length. */
 enum { PP_WRITE_MAX = 52 };
-size_t pp_write(uint8_t out[PP_WRITE_MAX], const struct sockaddr_storage *src,
-		const struct sockaddr_storage *dst);
+size_t pp_write(uint8_t out[PP_WRITE_MAX], const struct sockaddr *src, const struct sockaddr *dst);

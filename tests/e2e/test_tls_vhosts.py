@@ -155,8 +155,9 @@ def enter(gate, context, name, session=None):
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_tickets_never_cross_a_client_certificate_policy(demo, clients, version):
     other = Authority()
-    vhosts = [tls(demo.origin, "open.test"), tls(demo.origin, "open2.test"), guarded(demo, clients, "in.test"),
-              guarded(demo, clients, "same.test"), guarded(demo, other, "other.test")]
+    vhosts = [tls(demo.origin, "open.test"), tls(demo.origin, "open2.test"),
+              guarded(demo, clients, "in.test"), guarded(demo, clients, "same.test"),
+              guarded(demo, other, "other.test")]
     with Gate(*vhosts, count_threads="2") as gate:
         without, known = client_context(version), client_context(version, clients.client)
         _, _, open_session = enter(gate, without, "open.test")
@@ -247,10 +248,11 @@ def test_names(demo):
 
     names = "first.test", "a_b.test", "*.wild.test", "Upper.Test", "dot.test."
     with Gate(*(marked(name) for name in names), count_threads="1") as gate:
-        for asked, mark in (("a_b.test", "a_b.test"), ("A_B.TEST.", "a_b.test"), ("x.wild.test", "*.wild.test"),
-                            ("x_y.wild.test", "*.wild.test"), ("y.x.wild.test", "first.test"),
-                            ("wild.test", "first.test"), ("upper.test", "Upper.Test"), ("dot.test", "dot.test."),
-                            ("DOT.test.:443", "dot.test."), ("www.upper.test", "Upper.Test")):
+        for asked, mark in (("a_b.test", "a_b.test"), ("A_B.TEST.", "a_b.test"),
+                            ("x.wild.test", "*.wild.test"), ("x_y.wild.test", "*.wild.test"),
+                            ("y.x.wild.test", "first.test"), ("wild.test", "first.test"),
+                            ("upper.test", "Upper.Test"), ("www.upper.test", "Upper.Test"),
+                            ("dot.test", "dot.test."), ("DOT.test.:443", "dot.test.")):
             context = authority().client_context()
             context.check_hostname = False
             with connect(gate, context, asked.split(":")[0]) as c:

@@ -396,7 +396,7 @@ static void facts_and_limits_are_those_of_the_route(void **state)
 	(void)state;
 	assert_true(x->facts.tls);
 	assert_str(x->facts.sni, "a.test");
-	assert_int_equal(x->facts.peer.ss_family, AF_INET);
+	assert_int_equal(x->facts.peer.sa.sa_family, AF_INET);
 	assert_int_equal(x->pipe[X_UP].cap, limits_default.pipe_bytes);
 	h->length = 1000;
 	tell(h);

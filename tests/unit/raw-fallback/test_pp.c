@@ -116,14 +116,14 @@ static void test_written_is_read(void **state)
 		memset(&dst, 0, sizeof dst);
 		assert_true(addr_from_ip(&src, str_from_c(hosts[i][0]), 1234));
 		assert_true(addr_from_ip(&dst, str_from_c(hosts[i][1]), 443));
-		n = pp_write(out, &src.ss, &dst.ss);
+		n = pp_write(out, &src.sa, &dst.sa);
 		assert_int_equal(pp_read(out, n, &pp), n);
 		assert_false(pp.is_local);
 		assert_memory_equal(&pp.src, &src.ss, src.len);
 		assert_memory_equal(&pp.dst, &dst.ss, dst.len);
 	}
 	src.ss.ss_family = AF_UNIX;
-	assert_int_equal(pp_read(out, pp_write(out, &src.ss, &dst.ss), &pp), 16);
+	assert_int_equal(pp_read(out, pp_write(out, &src.sa, &dst.sa), &pp), 16);
 	assert_true(pp.is_local);
 }
 
