@@ -30,9 +30,9 @@ enum conf_origin_kind {
 
 /* A distinct upstream address. */
 struct conf_target {
-	struct str name;    /* "unix:/run/app.sock", "127.0.0.1:8080", "[::1]:8080": unique */
-	bool is_unix;
-	struct str address; /* socket path (leading '@': abstract), or numeric host */
+	struct str name;    /* "unix:/run/app.sock", "127.0.0.1:8080", "[::1]:8080", "app:8080": unique */
+	bool is_unix, is_name;
+	struct str address; /* socket path (leading '@': abstract), numeric host, or a name (lower case) */
 	uint16_t port;
 	struct conf_pos pos;
 };

@@ -24,7 +24,7 @@ void conf_set_mountpoint(struct conf_loader *l, const struct conf_key *k, void *
 
 /* The one target of this address. */
 static struct conf_target *target_of(struct conf_loader *l, const struct conf_origin *o, struct str address,
-				     const struct conf_node *at)
+				     bool is_name, const struct conf_node *at)
 {
 	struct config *c = l->c;
 	struct conf_target *t;
@@ -43,6 +43,7 @@ static struct conf_target *target_of(struct conf_loader *l, const struct conf_or
 	*t = (struct conf_target){
 		.name = name,
 		.is_unix = o->is_unix,
+		.is_name = is_name,
 		.address = address,
 		.port = o->is_unix ? 0 : o->port,
 		.pos = at->pos,
@@ -52,27 +53,28 @@ static struct conf_target *target_of(struct conf_loader *l, const struct conf_or
 	return t;
 }
 
-/* Numeric, or localhost, which needs no looking up. */
 static bool host_of(struct conf_loader *l, const struct conf_origin *o, const struct conf_node *at,
-		    struct str *out)
+		    struct str *out, bool *is_name)
 {
 	struct str host = o->address;
+	const char *reason, *remedy = NULL;
 	bool is_ip6;
 
+	*is_name = false;
 	if (o->is_unix) {
 		*out = arena_dup(&l->c->arena, host);
 		return true;
 	}
-	if (!o->is_ip6 && str_eq_nocase(host, STR("localhost")))
-		host = STR("127.0.0.1");
-	if (conf_address_parse(&l->c->arena, host, out, &is_ip6) && is_ip6 == o->is_ip6)
-		return true;
-	if (o->is_ip6)
+	if (o->is_ip6) {
+		if (conf_address_parse(&l->c->arena, host, out, &is_ip6) && is_ip6)
+			return true;
 		conf_error(l, at, NULL, "\"%.*s\" is no IPv6 address", CONF_QUOTE(host));
-	else
-		conf_error(l, at, "write its address", "names of upstreams are not looked up yet: \"%.*s\"",
-			   CONF_QUOTE(host));
-	return false;
+		return false;
+	}
+	reason = conf_upstream_parse(&l->c->arena, host, out, is_name, &remedy);
+	if (reason)
+		conf_error(l, at, remedy, "%s: \"%.*s\"", reason, CONF_QUOTE(host));
+	return !reason;
 }
 
 void conf_set_origin(struct conf_loader *l, const struct conf_key *k, void *object, const struct conf_node *v)
@@ -81,6 +83,7 @@ void conf_set_origin(struct conf_loader *l, const struct conf_key *k, void *obje
 	const char *remedy = NULL, *reason;
 	struct conf_origin o;
 	struct str text, address;
+	bool is_name;
 
 	(void)k;
 	if (!conf_take_text(l, v, &text))
@@ -94,8 +97,8 @@ void conf_set_origin(struct conf_loader *l, const struct conf_key *k, void *obje
 	d->m.kind = o.kind;
 	switch (o.kind) {
 	case CONF_ORIGIN_PROXY:
-		if (host_of(l, &o, v, &address))
-			d->m.target = target_of(l, &o, address, v);
+		if (host_of(l, &o, v, &address, &is_name))
+			d->m.target = target_of(l, &o, address, is_name, v);
 		d->m.base = arena_dup(&l->c->arena, o.base);
 		break;
 	case CONF_ORIGIN_REDIRECT:

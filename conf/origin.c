@@ -95,31 +95,16 @@ const char *conf_mountpoint_parse(struct str s, struct str *out, const char **re
 	return check_path(s, remedy);
 }
 
-const char *conf_name_parse(struct str s, struct str *out, const char **remedy)
+/* Labels and dots (RFC 1123 section 2.1); and '_', which is not rare. */
+static const char *check_labels(struct str rest, const char **remedy)
 {
-	struct str rest = s;
 	size_t label = 0;
 
-	if (rest.n && rest.p[rest.n - 1] == '.')
-		rest.n--;
-	*out = rest;
-	if (!rest.n)
-		return "a vhost's name is empty";
 	if (rest.n > HOST_BYTES)
 		return "a host name has at most 253 characters";
-	if (memchr(rest.p, ':', rest.n)) {
-		*remedy = "the port has a key of its own: \"port\"";
-		return "a vhost's name is a host name, without a port";
-	}
-	if (str_starts(rest, STR("*.")))
-		rest = after(rest, 2);
 	for (size_t i = 0; i < rest.n; i++) {
 		char c = rest.p[i];
 
-		if (c == '*') {
-			*remedy = "names that no vhost has go to the first vhost of their port";
-			return "\"*\" stands for the first label only, as in *.example.com";
-		}
 		if ((unsigned char)c >= 0x80) {
 			*remedy = "write the name's ASCII form, which begins with xn--";
 			return "a host name is made of letters, digits, \"-\" and \".\"";
@@ -133,6 +118,79 @@ const char *conf_name_parse(struct str s, struct str *out, const char **remedy)
 			return "an empty label in a host name";
 	}
 	return label ? NULL : "an empty label in a host name";
+}
+
+const char *conf_name_parse(struct str s, struct str *out, const char **remedy)
+{
+	struct str rest = s;
+
+	if (rest.n && rest.p[rest.n - 1] == '.')
+		rest.n--;
+	*out = rest;
+	if (!rest.n)
+		return "a vhost's name is empty";
+	if (memchr(rest.p, ':', rest.n)) {
+		*remedy = "the port has a key of its own: \"port\"";
+		return "a vhost's name is a host name, without a port";
+	}
+	if (str_starts(rest, STR("*.")))
+		rest = after(rest, 2);
+	if (rest.n && memchr(rest.p, '*', rest.n)) {
+		*remedy = "names that no vhost has go to the first vhost of their port";
+		return "\"*\" stands for the first label only, as in *.example.com";
+	}
+	return check_labels(rest, remedy);
+}
+
+/* "127.1", "0x7f000001": the C library would take them for addresses, and others for names. */
+static bool is_like_a_number(struct str host)
+{
+	size_t dot = host.n;
+	struct str last;
+
+	while (dot && host.p[dot - 1] != '.')
+		dot--;
+	last = after(host, dot);
+	if (last.n > 1 && last.p[0] == '0' && (last.p[1] | 0x20) == 'x')
+		return true;
+	for (size_t i = 0; i < last.n; i++)
+		if (last.p[i] < '0' || last.p[i] > '9')
+			return false;
+	return true;
+}
+
+const char *conf_upstream_parse(struct arena *a, struct str host, struct str *out, bool *is_name,
+				const char **remedy)
+{
+	struct str labels = host;
+	const char *reason;
+	bool is_ip6;
+	char *p;
+
+	*is_name = false;
+	/* needs no looking up */
+	if (str_eq_nocase(host, STR("localhost")))
+		host = STR("127.0.0.1");
+	if (conf_address_parse(a, host, out, &is_ip6)) {
+		*remedy = "write it in brackets, and the port behind them: [::1]:8080";
+		return is_ip6 ? "an IPv6 address stands in \"[\" and \"]\"" : NULL;
+	}
+	/* a dot at its end says that nothing is to be put behind it: it stays */
+	if (labels.n && labels.p[labels.n - 1] == '.')
+		labels.n--;
+	reason = check_labels(labels, remedy);
+	if (reason)
+		return reason;
+	if (is_like_a_number(labels)) {
+		*remedy = "write four numbers from 0 to 255, or a host name";
+		return "neither an IPv4 address nor a host name";
+	}
+	p = arena_alloc(a, host.n);
+	for (size_t i = 0; i < host.n; i++)
+		p[i] = str_lower_char(host.p[i]);
+	*out = str_of(p, host.n);
+	*is_name = true;
+	return NULL;
 }
 
 /* "/run/app.sock:/base", "/run/app.sock", "@name:/base" */

@@ -162,6 +162,12 @@ const char *conf_origin_parse(struct str s, struct conf_origin *o, const char **
 const char *conf_mountpoint_parse(struct str s, struct str *out, const char **remedy) MUST_USE;
 /* And for a vhost's name: *out has no trailing dot; case is as written. */
 const char *conf_name_parse(struct str s, struct str *out, const char **remedy) MUST_USE;
+/*
+ * And for the host of an upstream that is written without brackets: *out is its canonical text, an IPv4
+ * address or a name in lower case.
+ */
+const char *conf_upstream_parse(struct arena *a, struct str host, struct str *out, bool *is_name,
+				const char **remedy) MUST_USE;
 /* And where raw connections go, "ipv4:127.0.0.1:22": is_unix, address, is_ip6 and port of *o are set. */
 const char *conf_onward_parse(struct str s, struct conf_origin *o, const char **remedy) MUST_USE;
 /* Canonical text of a numeric address (no brackets). False: it is none. */

@@ -30,22 +30,37 @@ static const char *split(struct str s, struct str *host, bool *brackets, uint16_
 	return host->n ? NULL : "the address is missing";
 }
 
-static bool is_numeric(struct str host, bool ip6)
+/* In its canonical text, which lies in a. */
+static const char *host_of(struct arena *a, const struct conf_origin *o, struct str *out, bool *is_name,
+			   const char **remedy)
 {
+	bool is_ip6;
+
+	*is_name = false;
+	if (!o->is_ip6)
+		return conf_upstream_parse(a, o->address, out, is_name, remedy);
+	if (conf_address_parse(a, o->address, out, &is_ip6) && is_ip6)
+		return NULL;
+	return "between \"[\" and \"]\" stands a numeric IPv6 address";
+}
+
+static const char *check_host(const struct conf_origin *o, bool *is_name, const char **remedy)
+{
+	const char *reason;
 	struct arena a;
 	struct str text;
-	bool is_ip6, ok;
 
 	arena_init(&a);
-	ok = conf_address_parse(&a, host, &text, &is_ip6) && is_ip6 == ip6;
+	reason = host_of(&a, o, &text, is_name, remedy);
 	arena_fini(&a);
-	return ok;
+	return reason;
 }
 
 const char *conf_onward_parse(struct str s, struct conf_origin *o, const char **remedy)
 {
 	bool only_ip4 = str_starts(s, STR("ipv4:")), only_ip6 = str_starts(s, STR("ipv6:")), brackets;
 	const char *reason;
+	bool is_name;
 
 	*o = (struct conf_origin){ .kind = CONF_ORIGIN_PROXY };
 	*remedy = "write ipv4:127.0.0.1:22, ipv6:[::1]:22, unix:/run/app.sock or localhost:22";
@@ -60,19 +75,13 @@ const char *conf_onward_parse(struct str s, struct conf_origin *o, const char **
 	if (reason)
 		return reason;
 	o->is_ip6 = brackets;
-	if (brackets && !is_numeric(o->address, true))
-		return "between \"[\" and \"]\" stands a numeric IPv6 address";
+	reason = check_host(o, &is_name, remedy);
+	if (reason)
+		return reason;
 	if (brackets ? only_ip4 : only_ip6)
 		return only_ip4 ? "\"ipv4:\" takes an IPv4 address"
 				: "\"ipv6:\" takes an address in \"[\" and \"]\"";
-	if (brackets || is_numeric(o->address, false))
-		return NULL;
-	if (!only_ip4 && str_eq_nocase(o->address, STR("localhost"))) {
-		o->address = STR("127.0.0.1");
-		return NULL;
-	}
-	*remedy = "write its address: names other than localhost are not looked up yet";
-	return "not a numeric address";
+	return only_ip4 && is_name ? "\"ipv4:\" takes an IPv4 address" : NULL;
 }
 
 /* ---- setters ---- */
@@ -85,7 +94,6 @@ void conf_set_onward(struct conf_loader *l, const struct conf_key *k, void *obje
 	struct conf_target *t;
 	struct conf_origin o;
 	struct str text;
-	bool is_ip6;
 
 	(void)k;
 	if (!conf_take_text(l, v, &text))
@@ -102,10 +110,10 @@ void conf_set_onward(struct conf_loader *l, const struct conf_key *k, void *obje
 	if (o.is_unix)
 		t->address = arena_dup(a, o.address);
 	else
-		BUG_ON(!conf_address_parse(a, o.address, &t->address, &is_ip6));
+		BUG_ON(host_of(a, &o, &t->address, &t->is_name, &remedy));
 	t->name = o.is_unix ? arena_printf(a, "unix:%.*s", STR_ARG(t->address))
-		: o.is_ip6  ? arena_printf(a, "[%.*s]:%u", STR_ARG(t->address), t->port)
-			    : arena_printf(a, "%.*s:%u", STR_ARG(t->address), t->port);
+			  : o.is_ip6 ? arena_printf(a, "[%.*s]:%u", STR_ARG(t->address), t->port)
+				     : arena_printf(a, "%.*s:%u", STR_ARG(t->address), t->port);
 	raw->onward = t;
 }
 

@@ -116,6 +116,10 @@ static struct str file_bytes(const struct site *s, struct str path)
 bool site_place(const struct conf_target *t, struct place_spec *out)
 {
 	*out = (struct place_spec){ .port = t->port };
+	if (t->is_name) {
+		out->name = t->address;
+		return true;
+	}
 	if (t->is_unix)
 		return addr_from_unix(&out->addr, t->address);
 	return addr_from_ip(&out->addr, t->address, t->port);

@@ -136,6 +136,27 @@ static void listeners(void **state)
 	}
 }
 
+/* A name is one target however it is written; a dot at its end makes it another name. */
+static void named_upstreams(void **state)
+{
+	struct loaded l =
+		load_good("vhosts:\n"
+			  "- { name: a, port: 80, mounts: [ { mountpoint: /, origin: 'http://App_1.internal:81' },"
+			  " { mountpoint: /x, origin: 'http://app_1.INTERNAL:81/x' },"
+			  " { mountpoint: /y, origin: 'http://app_1.internal.:81' },"
+			  " { mountpoint: /z, origin: 'http://127.0.0.1:81' } ] }\n");
+	const struct config *c = l.c;
+
+	(void)state;
+	assert_int_equal(c->ntargets, 3);
+	assert_str(c->targets[0]->name, "app_1.internal:81");
+	assert_str(c->targets[0]->address, "app_1.internal");
+	assert_true(c->targets[0]->is_name);
+	assert_str(c->targets[1]->name, "app_1.internal.:81");
+	assert_false(c->targets[2]->is_name);
+	unload(&l);
+}
+
 /* Vhosts of one address and port share its listener, in their order. */
 static void sharing(void **state)
 {
@@ -417,6 +438,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),  cmocka_unit_test(levels), cmocka_unit_test(timeout_secs),
+		cmocka_unit_test(listeners), cmocka_unit_test(named_upstreams),
 		cmocka_unit_test(listeners), cmocka_unit_test(sharing), cmocka_unit_test(names_and_logs),
 		cmocka_unit_test(data_dir),  cmocka_unit_test(alpn), cmocka_unit_test(spellings),
 		cmocka_unit_test(hashes),    cmocka_unit_test(merging), cmocka_unit_test(basic_auth),

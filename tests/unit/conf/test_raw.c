@@ -12,7 +12,9 @@ static void onward(void **state)
 		{ "ipv6:[::1]:22", "::1", false, 22 },
 		{ "unix:/run/x.sock", "/run/x.sock", true, 0 },
 		{ "unix:@name", "@name", true, 0 },
-		{ "localhost:65535", "127.0.0.1", false, 65535 },
+		{ "localhost:65535", "localhost", false, 65535 },
+		{ "name.example:22", "name.example", false, 22 },
+		{ "under_score.:22", "under_score.", false, 22 },
 		{ "10.0.0.1:1", "10.0.0.1", false, 1 },
 		{ "[2001:db8::1]:2222", "2001:db8::1", false, 2222 },
 		{ "", NULL, false, 0 },
@@ -29,7 +31,12 @@ static void onward(void **state)
 		{ "[127.0.0.1]:22", NULL, false, 0 },
 		{ ":22", NULL, false, 0 },
 		{ "[]:22", NULL, false, 0 },
-		{ "name.example:22", NULL, false, 0 },
+		{ "name..example:22", NULL, false, 0 },
+		{ "127.0.1:22", NULL, false, 0 },
+		{ "0x7f000001:22", NULL, false, 0 },
+		{ "a:b:22", NULL, false, 0 },
+		{ "ipv4:name.example:22", NULL, false, 0 },
+		{ "ipv6:name.example:22", NULL, false, 0 },
 		{ "unix:", NULL, false, 0 },
 		{ "unix:run", NULL, false, 0 },
 		{ "unix:@", NULL, false, 0 },
@@ -94,6 +101,13 @@ static void modes(void **state)
 		       "  listen-accept-protocol: mine\n");
 	assert_string_equal(l.text, "");
 	assert_str(l.c->vhosts[0]->raw.onward->name, "127.0.0.1:22");
+	assert_false(l.c->vhosts[0]->raw.onward->is_name);
+	unload(&l);
+
+	l = load_vhost("onlyraw: yes\n  " RAW("onward: \"SSH.Internal:22\""));
+	assert_string_equal(l.text, "");
+	assert_str(l.c->vhosts[0]->raw.onward->name, "ssh.internal:22");
+	assert_true(l.c->vhosts[0]->raw.onward->is_name);
 	unload(&l);
 }
 
@@ -123,12 +137,12 @@ static void warnings(void **state)
 static void refused(void **state)
 {
 	struct loaded l = load_text("vhosts:\n- name: a\n  port: 80\n  listen-accept-role: raw-skt\n"
-				    "  " RAW("onward: \"name.example:22\""));
+				    "  " RAW("onward: \"name.example.1:22\""));
 
 	(void)state;
 	assert_null(l.c);
 	assert_non_null(strstr(l.text, "there is no role \"raw-skt\" here"));
-	assert_non_null(strstr(l.text, "names other than localhost are not looked up yet"));
+	assert_non_null(strstr(l.text, "neither an IPv4 address nor a host name"));
 	unload(&l);
 }
 
