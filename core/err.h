@@ -19,6 +19,7 @@
 	X(GONE, 0, "client went away")                                                               \
 	X(IO, 0, "input/output error")                                                               \
 	X(TLS, 0, "TLS error")                                                                       \
+	X(NO_CERTIFICATE, 0, "the vhost has no certificate yet")                                     \
 	X(H2, 0, "HTTP/2 error (RFC 9113)")                                                          \
 	X(DRAIN, 0, "shutting down")                                                                 \
 	/* RFC 9112 section 2 to 4: the message cannot be read, or could be read in two ways */      \

@@ -84,21 +84,25 @@ static void parted(struct timer *t)
 	conn_end(container_of(t, struct conn, timer));
 }
 
-void conn_refuse_plain(struct conn *c)
+static void take_leave(struct conn *c)
 {
-	struct str answer = route_plain_on_tls();
-
-	log_info("%s: %s", c->facts.peer_host, err_text(ERR_HTTP_ON_TLS));
-	if (stream_write(c->stream, answer.p, answer.n) != (ssize_t)answer.n) {
-		conn_end(c);
-		return;
-	}
 	stream_shutdown(c->stream);
 	timer_stop(&c->timer);
 	timer_init(&c->timer, parted);
 	timer_set(&c->timer, PARTING_MS);
 	stream_own(c->stream, c, part);
 	stream_want(c->stream, STREAM_IN);
+}
+
+void conn_refuse_plain(struct conn *c)
+{
+	struct str answer = route_plain_on_tls();
+
+	log_info("%s: %s", c->facts.peer_host, err_text(ERR_HTTP_ON_TLS));
+	if (stream_write(c->stream, answer.p, answer.n) == (ssize_t)answer.n)
+		take_leave(c);
+	else
+		conn_end(c);
 }
 
 /* ---- until the protocol is known ---- */
@@ -135,11 +139,21 @@ static void shaken(struct stream *s, enum err e, const char *why)
 
 	if (e == ERR_HTTP_ON_TLS) {
 		conn_refuse_plain(c);
+	} else if (e == ERR_NO_CERTIFICATE) {
+		if (admit_may_say(c->door->admit))
+			log_warn("%s: TLS handshake for %.*s: %s (acme, ignore-missing-cert)",
+				 c->facts.peer_host, STR_ARG(tls_stream_sni(s)), why);
+		conn_end(c);
 	} else if (e != ERR_OK) {
 		log_info("%s: TLS handshake: %s", c->facts.peer_host, why ? why : err_text(e));
 		conn_end(c);
 	} else {
 		f = tls_stream_facts(s);
+		if (str_eq(f->alpn, TLS_ACME_PROTOCOL)) { /* RFC 8737 section 3: nothing comes after it */
+			log_info("%s: a CA was shown whose %.*s is", c->facts.peer_host, STR_ARG(f->sni));
+			take_leave(c);
+			return;
+		}
 		c->facts.sni = f->sni;
 		c->facts.client_ca = f->client_ca;
 		c->facts.tls_version = (uint16_t)f->version;

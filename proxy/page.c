@@ -475,6 +475,15 @@ struct head *page_make(struct arena *a, const struct head *request, const struct
 	return h;
 }
 
+struct head *page_make_token(struct arena *a, const struct page_about *about, struct str body)
+{
+	struct head *h = answer(a, about, 200, STR("application/octet-stream"));
+
+	head_add_id(a, h, FIELD_CACHE_CONTROL, STR("no-store"));
+	h->length = (int64_t)body.n;
+	return h;
+}
+
 struct head *page_make_options(struct arena *a, const struct page_about *about)
 {
 	struct head *h = answer(a, about, 200, STR_NONE);

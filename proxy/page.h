@@ -49,6 +49,9 @@ struct head *page_make(struct arena *a, const struct head *request, const struct
 struct head *page_make_css(struct arena *a, const struct head *request, const struct page_about *about,
 			   struct str css, struct str *body) MUST_USE;
 
+/* The answer to a CA's challenge (RFC 8555 section 8.3). */
+struct head *page_make_token(struct arena *a, const struct page_about *about, struct str body) MUST_USE;
+
 /* 200 to an OPTIONS that goes no further (RFC 9110 section 9.3.7). */
 struct head *page_make_options(struct arena *a, const struct page_about *about) MUST_USE;
 

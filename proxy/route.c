@@ -4,6 +4,7 @@
 #include "proxy/auth.h"
 #include "proxy/decide.h"
 #include "proxy/page.h"
+#include "proxy/token.h"
 #include "proxy/trust.h"
 #include "uds-upstream/up.h"
 #include <netinet/in.h>
@@ -170,6 +171,15 @@ static void give_options(struct exchange *x)
 	struct page_about a = about(x, 200);
 
 	answer(x, page_make_options(&x->arena, &a), STR_NONE);
+}
+
+/* Before everything else: a CA asks for it whatever is mounted, redirected or guarded here. */
+static void give_token(struct exchange *x, struct str token)
+{
+	struct page_about a = about(x, 200);
+	struct str body = arena_dup(&x->arena, token);
+
+	answer(x, page_make_token(&x->arena, &a, body), body);
 }
 
 static void give_style(struct exchange *x, const struct head *request)
@@ -342,8 +352,14 @@ static void head(struct end *e, struct head *h)
 	struct route *r = x->route;
 	struct decide_from f;
 	enum err why = ERR_OK;
+	struct str token;
 
 	BUG_ON(!r);
+	token = token_find(h);
+	if (token.p) {
+		give_token(x, token);
+		return;
+	}
 	if (r->to_https) {
 		redirect_to_https(x, h);
 		return;

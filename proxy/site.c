@@ -271,6 +271,35 @@ static void finish(struct site *s, struct conf_report *r)
 	s->is_ready = true;
 }
 
+/*
+ * A pair of files of which only one is there yet cannot be used: what was served before is better than
+ * nothing.
+ */
+static struct tls_context *before(const struct conf_vhost *v)
+{
+	for (size_t i = 0; current && i < current->tables.nvhosts; i++) {
+		const struct site_vhost *old = &current->tables.vhosts[i];
+
+		if (old->tls && old->conf->acme && str_eq(old->conf->name, v->name) &&
+		    str_eq(old->conf->acme->id, v->acme->id) && !tls_context_is_empty(old->tls))
+			return old->tls;
+	}
+	return NULL;
+}
+
+static struct tls_context *context_for(struct site *s, const struct conf_vhost *v, struct conf_report *r)
+{
+	struct tls_context *c = context_new(v, &s->files, r), *old;
+
+	if (!c || !v->acme || !tls_context_is_empty(c) || !file_bytes(s, v->certs[0].cert.text).p)
+		return c;
+	old = before(v);
+	if (!old)
+		return c;
+	tls_context_put(c);
+	return tls_context_get(old);
+}
+
 int site_build(struct site *s, uint64_t max_us, struct conf_report *r)
 {
 	uint64_t begin_us = loop_clock_us();
@@ -280,7 +309,7 @@ int site_build(struct site *s, uint64_t max_us, struct conf_report *r)
 		struct site_vhost *v = &s->tables.vhosts[s->next_vhost++];
 
 		if (v->conf->tls)
-			v->tls = context_new(v->conf, &s->files, r);
+			v->tls = context_for(s, v->conf, r);
 		s->is_wrong |= v->conf->tls && !v->tls;
 		if (v->tls)
 			v->client_ca = tls_context_client_ca(v->tls);
@@ -343,7 +372,7 @@ static void look_over(const struct config *c, struct tls_context **contexts, str
 
 		if (v->tls && context_is_whole(v, &files))
 			contexts[i] = context_new(v, &files, r);
-		if (contexts[i])
+		if (contexts[i] && !v->acme)
 			context_warn(contexts[i], v, &files, r);
 		for (size_t k = 0; k < v->nmounts; k++) {
 			struct str path = v->mounts[k].auth_path;

@@ -5,6 +5,7 @@
 #include "proxy/born.h"
 #include "proxy/raw.h"
 #include "proxy/route.h"
+#include "proxy/token.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
 #include <malloc.h>
@@ -193,13 +194,18 @@ bool worker_on_token(struct msg_channel *c, struct msg_in *m)
 	const struct msg_challenge *t = m->data;
 	struct msg_challenge_id have = { t->id };
 
+	if (!token_add(t->id, t->kind, str_of((const char *)m->data + sizeof *t, m->n - sizeof *t)))
+		return false;
 	msg_send(c, MSG_TOKEN_HAVE, &have, sizeof have, -1);
 	return true;
 }
 
 bool worker_on_token_gone(struct msg_channel *c, struct msg_in *m)
 {
-	(void)c, (void)m;
+	const struct msg_challenge_id *gone = m->data;
+
+	(void)c;
+	token_drop(gone->id);
 	return true;
 }
 
@@ -339,6 +345,7 @@ static int end(struct worker *w)
 		accept_fini(&w->accept);
 		count_free(w->count);
 	}
+	token_fini();
 	tls_fini();
 	loop_close();
 	arena_drop_spares();

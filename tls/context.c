@@ -205,7 +205,8 @@ static struct tls_context *build(const struct tls_files *f, const struct tls_pol
 	BUG_ON(!c->ctx);
 	c->refs = 1;
 	ok = tls_policy_apply(c, p, r);
-	ok &= tls_context_set_pairs(c, f, r);
+	if (f->npairs)
+		ok &= tls_context_set_pairs(c, f, r);
 	if (is_named(&f->client_ca))
 		ok &= set_client_ca(c, &f->client_ca, r);
 	ERR_clear_error();
@@ -256,6 +257,11 @@ void tls_context_put(struct tls_context *c)
 	list_del(&c->node);
 	tls_w->stats.contexts--;
 	tls_context_free(c);
+}
+
+bool tls_context_is_empty(const struct tls_context *c)
+{
+	return c->npairs == 0;
 }
 
 struct str tls_context_client_ca(const struct tls_context *c)

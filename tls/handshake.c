@@ -204,6 +204,8 @@ static void fail(struct tls_conn *c, int ssl_error)
 		   SSL_get_verify_result(c->ssl) != X509_V_OK) {
 		e = ERR_UP_CERTIFICATE;
 		tls_explain_failure(c);
+	} else if (c->has_no_certificate) {
+		e = ERR_NO_CERTIFICATE;
 	} else {
 		tls_explain_failure(c);
 	}

@@ -48,6 +48,7 @@ struct tls_worker {
 	struct tls_ticket_key tickets[TLS_TICKET_KEYS];
 	size_t ntickets;
 	struct list contexts[TLS_CONTEXT_BUCKETS];
+	struct list challenges; /* struct tls_challenge */
 	struct list clients, trusts;
 	struct tls_stats stats;
 	/* Records under one key before we change it: RFC 8446 section 5.5. */
@@ -145,6 +146,13 @@ int tls_client_hello(SSL *ssl, int *alert, void *arg);
  */
 ssize_t tls_sni_parse(const unsigned char *p, size_t n, char *out);
 
+/* ---- challenge.c ---- */
+
+/* The context for who offers nothing but acme-tls/1 in this hello, and names a challenge; else NULL. */
+const struct tls_context *tls_challenge_find(SSL *ssl, struct str sni);
+/* Drops all of them. */
+void tls_challenge_fini(void);
+
 /* ---- ticket.c ---- */
 
 /* Sets callback, lifetime and number of tickets. */
@@ -184,6 +192,7 @@ struct tls_conn {
 	unsigned char first[5];  /* bytes of the connection */
 	uint16_t offered;        /* highest version in the client's hello */
 	bool has_hello;
+	bool has_no_certificate; /* that could be shown: the handshake has failed */
 	bool has_ended;          /* our direction, by the owner */
 	bool fin_due;            /* the socket's is to follow once `out` is empty */
 	bool truncated;

@@ -118,12 +118,18 @@ int tls_client_hello(SSL *ssl, int *alert, void *arg)
 {
 	struct tls_conn *c = BIO_get_data(SSL_get_rbio(ssl));
 	struct tls_listener *l = c->listener;
+	const struct tls_context *chosen;
 	ssize_t i = -1;
 
 	(void)arg;
 	if (!take_name(ssl, c, alert))
 		return SSL_CLIENT_HELLO_ERROR;
 	c->offered = highest_version(ssl);
+	chosen = tls_challenge_find(ssl, c->facts.sni);
+	if (chosen) {
+		tls_context_apply(ssl, chosen);
+		return SSL_CLIENT_HELLO_SUCCESS;
+	}
 	if (c->facts.sni.n) {
 		i = conf_names_find(l->names, c->facts.sni, NULL);
 		if (i < 0 && l->strict) {
@@ -132,6 +138,14 @@ int tls_client_hello(SSL *ssl, int *alert, void *arg)
 			return SSL_CLIENT_HELLO_ERROR;
 		}
 	}
-	tls_context_apply(ssl, l->contexts[i < 0 ? 0 : i]);
+	chosen = l->contexts[i < 0 ? 0 : i];
+	if (!chosen->npairs) {
+		/* RFC 8446 section 6.2: there is nothing that both sides would accept */
+		*alert = SSL_AD_HANDSHAKE_FAILURE;
+		c->has_no_certificate = true;
+		tls_conn_explain(c, "%s", err_text(ERR_NO_CERTIFICATE));
+		return SSL_CLIENT_HELLO_ERROR;
+	}
+	tls_context_apply(ssl, chosen);
 	return SSL_CLIENT_HELLO_SUCCESS;
 }

@@ -282,6 +282,13 @@ const char *tls_stream_why(const struct stream *s)
 	return s->ops == &tls_ops ? c->why : NULL;
 }
 
+struct str tls_stream_sni(const struct stream *s)
+{
+	const struct tls_conn *c = s->impl;
+
+	return s->ops == &tls_ops ? c->facts.sni : STR_NONE;
+}
+
 bool tls_stream_truncated(const struct stream *s)
 {
 	const struct tls_conn *c = s->impl;

@@ -23,6 +23,7 @@ void tls_init(void)
 	BUG_ON(!tls_w->ticket_cipher);
 	for (size_t i = 0; i < TLS_CONTEXT_BUCKETS; i++)
 		list_init(&tls_w->contexts[i]);
+	list_init(&tls_w->challenges);
 	list_init(&tls_w->clients);
 	list_init(&tls_w->trusts);
 	tls_ticket_make(&first);
@@ -32,6 +33,7 @@ void tls_init(void)
 
 void tls_fini(void)
 {
+	tls_challenge_fini();
 	BUG_ON(tls_w->stats.connections || tls_w->stats.contexts);
 	BUG_ON(tls_w->stats.clients || tls_w->stats.trusts);
 	BIO_meth_free(tls_w->bio);

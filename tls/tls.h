@@ -29,8 +29,9 @@ struct tls_file {
 
 struct tls_files {
 	/*
-	 * A certificate, then the intermediate ones in any number, with its key: one pair for each kind of
-	 * key (ECDSA, RSA ...) of which clients then choose. At least one.
+	 * A certificate, then the intermediate ones in any number, with its key: one pair for each kind
+	 * of key (ECDSA, RSA ...) of which clients then choose. Without any, handshakes fail:
+	 * ERR_NO_CERTIFICATE.
 	 */
 	const struct tls_pair_files {
 		struct tls_file cert, key;
@@ -67,6 +68,8 @@ struct tls_policy {
 struct tls_context *tls_context_new(const struct tls_files *f, const struct tls_policy *p,
 				    struct conf_report *r) MUST_USE;
 struct tls_context *tls_context_get(struct tls_context *c);
+/* It has no certificate: who asks for it is refused. */
+bool tls_context_is_empty(const struct tls_context *c);
 void tls_context_put(struct tls_context *c);
 
 /*
@@ -97,6 +100,22 @@ struct tls_name {
 struct tls_listener *tls_listener_new(const struct tls_name *names, size_t n, bool strict) MUST_USE;
 struct tls_listener *tls_listener_get(struct tls_listener *l);
 void tls_listener_put(struct tls_listener *l);
+
+/* ---- challenges of a CA: tls-alpn-01 (RFC 8737) ---- */
+
+/*
+ * What a client offers, and gets, who looks at the certificate alone: the connection is of no use
+ * afterwards.
+ */
+#define TLS_ACME_PROTOCOL STR("acme-tls/1")
+/*
+ * On every listener, whatever its vhosts are: who offers that protocol alone for this name (lower case)
+ * is shown this certificate, its key behind it. id tells it from others, of which there may be several
+ * for one name: the last counts. False: it cannot be used.
+ */
+bool tls_challenge_add(uint32_t id, struct str name, struct str pem) MUST_USE;
+/* Harmless when there is none. */
+void tls_challenge_drop(uint32_t id);
 
 /* ---- session tickets ---- */
 
@@ -138,6 +157,8 @@ typedef void tls_done(struct stream *s, enum err e, const char *why);
 void tls_accept(struct stream *s, struct tls_listener *l, tls_done *done);
 /* NULL when s is not under TLS, or its handshake is not over. */
 const struct tls_facts *tls_stream_facts(const struct stream *s);
+/* What the client called us, also while it shakes hands or has failed to; empty: nothing. */
+struct str tls_stream_sni(const struct stream *s);
 /* The reason behind an ERR_TLS from reading or writing, for the log; NULL when there is none. */
 const char *tls_stream_why(const struct stream *s);
 /* The peer's direction ended without close_notify: somebody may have cut it short. */

@@ -73,6 +73,7 @@ static inline void tconf_cert(struct config *c, struct conf_vhost *v, struct con
 	struct conf_file *f = arena_new(&c->arena, struct conf_file);
 
 	f->path = f->bytes = name.text;
+	f->needed = true;
 	tconf_add(c, files, nfiles, f);
 	v->certs = arena_new(&c->arena, struct conf_cert);
 	v->certs[0] = (struct conf_cert){ .cert = name, .key = name };
