@@ -19,10 +19,8 @@ static uint64_t hash_of(struct str name)
 	return h ? h : 1;
 }
 
-void outage_names_add(struct outage_names *names, struct str name)
+void outage_names_add_hash(struct outage_names *names, uint64_t h)
 {
-	uint64_t h = hash_of(name);
-
 	for (uint64_t i = 0; i < PROBES_MAX; i++) {
 		uint64_t there = 0;
 
@@ -30,6 +28,11 @@ void outage_names_add(struct outage_names *names, struct str name)
 		    there == h)
 			return;
 	}
+}
+
+void outage_names_add(struct outage_names *names, struct str name)
+{
+	outage_names_add_hash(names, hash_of(name));
 }
 
 bool outage_names_has(const struct outage_names *names, struct str name)

@@ -23,6 +23,8 @@ struct outage_names {
 	_Atomic uint64_t hash[OUTAGE_NAMES];
 };
 void outage_names_add(struct outage_names *names, struct str name);
+/* The same for a hash that was found in such a table. */
+void outage_names_add_hash(struct outage_names *names, uint64_t hash);
 bool outage_names_has(const struct outage_names *names, struct str name);
 
 struct outage {

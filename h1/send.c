@@ -75,7 +75,7 @@ static size_t write_once(struct h1s *c)
 /* The answer is written to its end: the next request, or the end of the connection. */
 static void finish_answer(struct h1s *c)
 {
-	bool goes_on = c->rq->keeps_alive && !c->is_draining;
+	bool goes_on = c->rq->keeps_alive; /* what it has said holds, also when the worker leaves by now */
 
 	x_leave(&c->end);
 	if (goes_on)

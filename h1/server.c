@@ -11,6 +11,8 @@
 enum { GONE_MS = 800 };
 /* Without progress while lingering (RFC 9112 section 9.6). */
 enum { LINGER_STEP_MS = 2000 };
+/* What a client has sent before it learns that its connection is to go. */
+enum { ON_ITS_WAY_MS = 500 };
 
 void h1s_set_state(struct h1s *c, enum h1s_state next)
 {
@@ -241,12 +243,23 @@ void h1s_refuse(struct h1s *c, enum err why)
 	h1s_close(c, why);
 }
 
+/*
+ * When the worker leaves, a request may be on its way to a connection that seems idle, and could not be told
+ * from one that is lost (RFC 9112 section 9.5): it is waited for a moment, and answered as the last one.
+ */
+static void wait_for_request(struct h1s *c)
+{
+	uint64_t keepalive_ms = c->host->ops->timeouts(c->host)->keepalive_ms;
+
+	h1s_wait_for(c, H1S_WAIT_REQUEST, c->is_draining ? ON_ITS_WAY_MS : keepalive_ms);
+}
+
 void h1s_enter_idle(struct h1s *c)
 {
 	h1s_set_state(c, H1S_IDLE);
 	c->rq = NULL;
 	c->has_no_room = false;
-	h1s_wait_for(c, H1S_WAIT_REQUEST, c->host->ops->timeouts(c->host)->keepalive_ms);
+	wait_for_request(c);
 	if (c->in_is_fresh) /* RFC 9112 section 9.3.2: pipelined requests, in order */
 		loop_post(&c->work);
 }
@@ -306,7 +319,7 @@ struct h1s *h1s_open(struct stream *s, struct host *host)
 	timer_init(&c->out_timer, out_expired);
 	work_init(&c->work, run);
 	stream_own(s, c, on_ready);
-	h1s_wait_for(c, H1S_WAIT_REQUEST, host->ops->timeouts(host)->keepalive_ms);
+	wait_for_request(c);
 	settle(c);
 	return c;
 }
@@ -315,7 +328,7 @@ void h1s_drain(struct h1s *c)
 {
 	c->is_draining = true;
 	if (c->state == H1S_IDLE)
-		h1s_linger(c);
+		wait_for_request(c);
 	settle(c);
 }
 

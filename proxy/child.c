@@ -387,6 +387,10 @@ void child_reap(struct parent *p)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (hook_reaped(&p->issue.hooks, pid, status))
 			continue;
+		if (upgrade_reaped(p, pid, status)) {
+			parent_child_gone(p);
+			continue;
+		}
 		list_for_each_safe(n, tmp, &p->children) {
 			struct child *c = list_entry(n, struct child, node);
 

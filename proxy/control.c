@@ -2,6 +2,7 @@
 #include "proxy/logs.h"
 #include "proxy/parent.h"
 #include "proxy/reload.h"
+#include "proxy/upgrade.h"
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ enum client_state {
 	CLIENT_AWAITS_RELOAD, /* another one is under way */
 	CLIENT_IN_RELOAD,
 	CLIENT_AWAITS_SERVED, /* the configuration is committed */
+	CLIENT_AWAITS_UPGRADE, /* its end, whatever comes of it */
 	CLIENT_AWAITS_END,    /* of this process */
 	CLIENT_LEAVES,        /* when it has taken what is queued */
 };
@@ -181,6 +183,21 @@ static void stop(struct client *c)
 	parent_terminate(c->parent);
 }
 
+static void upgrade(struct client *c)
+{
+	const char *wrong = upgrade_start(c->parent);
+
+	if (wrong) {
+		say(c, CONTROL_WARNS, "gatehouse: no upgrade: ");
+		say(c, CONTROL_WARNS, wrong);
+		say(c, CONTROL_WARNS, "\n");
+		over(c, EXIT_FAILURE);
+	} else {
+		c->state = CLIENT_AWAITS_UPGRADE;
+		timer_stop(&c->deadline); /* an upgrade has one of its own */
+	}
+}
+
 static void carry_out(struct client *c)
 {
 	log_info("control: %s, asked for by uid %u, pid %d", words[c->command], (unsigned)c->uid,
@@ -200,6 +217,9 @@ static void carry_out(struct client *c)
 		break;
 	case CONTROL_STOP:
 		stop(c);
+		break;
+	case CONTROL_UPGRADE:
+		upgrade(c);
 		break;
 	case CONTROL_COMMAND_COUNT:
 		break;
@@ -425,6 +445,30 @@ void control_served(struct parent *p)
 		if (c->state == CLIENT_AWAITS_SERVED)
 			say_changes(c, c->changes ? c->changes : "\n");
 	}
+}
+
+void control_upgrade_over(struct parent *p, const char *said, pid_t pid)
+{
+	char text[96];
+
+	snprintf(text, sizeof text, "process %d serves now: what is in progress is finished by process %d\n",
+		 (int)pid, (int)getpid());
+	list_for_each(n, &p->control.clients) {
+		struct client *c = list_entry(n, struct client, node);
+
+		if (pid && c->state == CLIENT_AWAITS_RELOAD) {
+			say(c, CONTROL_WARNS, "gatehouse: an upgrade came between: ask again\n");
+			over(c, EXIT_FAILURE);
+		}
+		if (c->state != CLIENT_AWAITS_UPGRADE)
+			continue;
+		if (said)
+			say(c, CONTROL_WARNS, said);
+		say(c, pid ? CONTROL_SAYS : CONTROL_WARNS, pid ? text : "no upgrade: nothing has changed\n");
+		over(c, pid ? EXIT_SUCCESS : EXIT_FAILURE);
+	}
+	if (pid)
+		control_lend(p);
 }
 
 void control_next(struct parent *p)

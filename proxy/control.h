@@ -20,7 +20,8 @@ struct parent;
 	X(RELOAD, "reload")           \
 	X(TRY, "reload --dry-run")    \
 	X(REOPEN, "reopen")           \
-	X(STOP, "stop")
+	X(STOP, "stop")               \
+	X(UPGRADE, "upgrade")
 
 enum control_command {
 #define X(id, word) CONTROL_##id,
@@ -41,6 +42,7 @@ struct control {
 	ino_t ino;
 	gid_t group; /* (gid_t)-1: none */
 	bool is_full;
+	bool is_lent; /* by another parent, or to it: neither listened to nor removed */
 	struct list clients;
 	size_t nclients;
 	struct control_socket *next; /* of a configuration that is being loaded */
@@ -59,6 +61,18 @@ void control_abort(struct parent *p);
 /* At the parent's end: who waits for that is told. The second part alone. */
 void control_close(struct parent *p);
 void control_close_socket(struct parent *p);
+
+/* That of another parent, whose place this one is to take: not listened to before control_own. */
+void control_inherit(struct parent *p, int fd, const struct addr *a);
+void control_own(struct parent *p);
+/*
+ * An upgrade is over: what was said on the way goes to who asked (NULL: nothing), then who serves now, or 0:
+ * it came to nothing.
+ */
+void control_upgrade_over(struct parent *p, const char *said, pid_t pid);
+
+/* Leaves the socket to another parent. */
+void control_lend(struct parent *p);
 
 /* A reload begins, for those who asked for one; `dry`: for those who asked for a dry run. */
 void control_reload_begins(struct parent *p, bool dry);

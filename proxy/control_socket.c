@@ -152,18 +152,26 @@ bool control_open(struct parent *p, const struct config *conf, struct conf_repor
 }
 
 /* Only its own file: another one's may lie there now. */
-static void close_socket(struct control *k)
+static void remove_file(const struct control *k)
 {
+	const char *path = k->addr.un.sun_path;
 	struct stat st;
 
+	if (path[0] && lstat(path, &st) == 0 && st.st_dev == k->dev && st.st_ino == k->ino)
+		unlink(path);
+}
+
+static void close_socket(struct control *k)
+{
 	if (!k->fd)
 		return;
-	if (k->addr.un.sun_path[0] && lstat(k->addr.un.sun_path, &st) == 0 && st.st_dev == k->dev &&
-	    st.st_ino == k->ino)
-		unlink(k->addr.un.sun_path);
-	loop_del(&k->ev);
+	if (!k->is_lent) {
+		remove_file(k);
+		loop_del(&k->ev);
+	}
 	close(k->fd);
 	k->fd = 0;
+	k->is_lent = false;
 }
 
 static void listener_ready(struct event *ev, uint32_t bits)
@@ -172,17 +180,21 @@ static void listener_ready(struct event *ev, uint32_t bits)
 	loop_post(&container_of(ev, struct control, ev)->accept);
 }
 
-static void use_socket(struct control *k, const struct control_socket *s)
+static void set_socket(struct control *k, int fd, const struct addr *a)
 {
 	struct stat st = { 0 };
 
-	(void)!lstat(s->addr.un.sun_path, &st);
+	(void)!lstat(a->un.sun_path, &st);
 	k->dev = st.st_dev;
 	k->ino = st.st_ino;
-	k->fd = s->fd;
-	k->addr = s->addr;
-	k->group = s->group;
-	k->ev = (struct event){ s->fd, listener_ready };
+	k->fd = fd;
+	k->addr = *a;
+	k->group = (gid_t)-1;
+	k->ev = (struct event){ fd, listener_ready };
+}
+
+static void begin_to_listen(struct control *k)
+{
 	if (loop_add(&k->ev, EPOLLIN | EPOLLET) < 0)
 		log_error("the control socket cannot be used: %s", strerror(errno));
 }
@@ -195,15 +207,49 @@ void control_settle(struct parent *p)
 	if (!k->next || k->next->fd >= 0)
 		close_socket(k);
 	if (k->next && k->next->fd >= 0) {
-		use_socket(k, k->next);
-	} else if (k->next) {
+		set_socket(k, k->next->fd, &k->next->addr);
+		begin_to_listen(k);
+	}
+	if (k->next)
 		k->group = k->next->group;
+	if (k->next && k->next->fd < 0 && !k->is_lent) {
 		e = sockfile_settle(&k->addr, owner_of(p->current.conf));
 		if (e)
 			log_warn("the control socket keeps its group and mode: %s", strerror(e));
 	}
 	free(k->next);
 	k->next = NULL;
+}
+
+void control_inherit(struct parent *p, int fd, const struct addr *a)
+{
+	set_socket(&p->control, fd, a);
+	p->control.is_lent = true;
+}
+
+void control_own(struct parent *p)
+{
+	struct control *k = &p->control;
+	int e;
+
+	if (!k->is_lent)
+		return;
+	k->is_lent = false;
+	begin_to_listen(k);
+	e = sockfile_settle(&k->addr, owner_of(p->current.conf));
+	if (e)
+		log_warn("the control socket keeps its group and mode: %s", strerror(e));
+}
+
+void control_lend(struct parent *p)
+{
+	struct control *k = &p->control;
+
+	if (!k->fd)
+		return;
+	loop_del(&k->ev);
+	k->is_lent = true;
+	close_socket(k);
 }
 
 void control_abort(struct parent *p)

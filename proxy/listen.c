@@ -290,6 +290,18 @@ static struct parent_socket *find_socket(struct parent *p, const struct addr *a)
 	return NULL;
 }
 
+static struct parent_socket *add_socket(struct parent *p, int fd, const struct addr *a)
+{
+	struct parent_socket *s = base_zalloc(sizeof *s);
+
+	s->id = ++p->socket_ids;
+	s->fd = fd;
+	s->addr = *a;
+	addr_text(&a->sa, a->len, s->name, sizeof s->name);
+	list_push(&p->sockets, &s->node);
+	return s;
+}
+
 static struct parent_socket *socket_for(struct parent *p, const struct parent_row *row, const struct addr *a,
 					struct conf_report *r)
 {
@@ -315,13 +327,8 @@ static struct parent_socket *socket_for(struct parent *p, const struct parent_ro
 		say_why(r, row->listener, name, -fd);
 		return NULL;
 	}
-	s = base_zalloc(sizeof *s);
-	s->id = ++p->socket_ids;
-	s->fd = fd;
-	s->addr = *a;
+	s = add_socket(p, fd, a);
 	s->given = given;
-	snprintf(s->name, sizeof s->name, "%s", name);
-	list_push(&p->sockets, &s->node);
 	return s;
 }
 
@@ -389,7 +396,7 @@ static void close_socket(struct parent *p, struct parent_socket *s)
 		if (c->role == MSG_WORKER && c->last_socket >= s->id)
 			msg_send(&c->channel, MSG_LISTENER_GONE, &m, sizeof m, -1);
 	}
-	if (!s->given && s->addr.sa.sa_family == AF_UNIX && s->addr.un.sun_path[0])
+	if (!s->given && !s->lent && s->addr.sa.sa_family == AF_UNIX && s->addr.un.sun_path[0])
 		unlink(s->addr.un.sun_path);
 	list_del(&s->node);
 	close(s->fd);
@@ -401,9 +408,48 @@ void listen_close_unused(struct parent *p)
 	list_for_each_safe(n, tmp, &p->sockets) {
 		struct parent_socket *s = list_entry(n, struct parent_socket, node);
 
-		if (!has_row(&p->current, s))
+		/* a lent one's file is to go with it, but not yet */
+		if (!s->lent && !has_row(&p->current, s))
 			close_socket(p, s);
 	}
+}
+
+/* ---- from parent to parent ---- */
+
+bool listen_inherit(struct parent *p, int fd, const struct addr *a, bool given)
+{
+	int listens = 0;
+	socklen_t n = sizeof listens;
+	struct parent_socket *s;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0 || !listens)
+		return false;
+	s = add_socket(p, fd, a);
+	s->given = given;
+	s->lent = true;
+	return true;
+}
+
+void listen_own(struct parent *p)
+{
+	list_for_each(n, &p->sockets)
+		list_entry(n, struct parent_socket, node)->lent = false;
+	listen_close_unused(p);
+	listen_settle(p);
+}
+
+void listen_leave(struct parent *p)
+{
+	list_for_each(n, &p->sockets)
+		list_entry(n, struct parent_socket, node)->lent = true;
+	listen_close(p);
+}
+
+void listen_close(struct parent *p)
+{
+	p->current.nrows = 0;
+	while (!list_empty(&p->sockets))
+		close_socket(p, list_entry(p->sockets.next, struct parent_socket, node));
 }
 
 void listen_settle(struct parent *p)
@@ -412,7 +458,7 @@ void listen_settle(struct parent *p)
 		const struct parent_row *row = &p->current.rows[i];
 		int e;
 
-		if (row->addr.sa.sa_family != AF_UNIX || row->socket->given)
+		if (row->addr.sa.sa_family != AF_UNIX || row->socket->given || row->socket->lent)
 			continue;
 		e = sockfile_settle(&row->addr, sockfile_owner_of(row->listener));
 		if (e)
@@ -457,7 +503,7 @@ void listen_send(struct child *c, const struct parent_conf *conf)
 		struct parent_socket *s = list_entry(n, struct parent_socket, node);
 		struct msg_listener m = { s->id };
 
-		if (s->id <= sent)
+		if (s->id <= sent || (s->lent && !has_row(conf, s)))
 			continue;
 		msg_send2(&c->channel, MSG_LISTENER, &m, sizeof m, str_from_c(s->name), s->fd);
 		c->last_socket = s->id;

@@ -30,6 +30,7 @@ enum { STATUS_USAGE = 2 };
 	X(proxy, "https in front of one origin, without a configuration file")          \
 	X(keys, "list all configuration keys: type, default, meaning")                  \
 	X(reload, "make the one that runs read its configuration anew, and say what changes") \
+	X(upgrade, "put the binary that lies there now in its place, and wait for that")    \
 	X(reopen, "make it open its log files anew")                                    \
 	X(stop, "make it finish what is in progress, and wait for its end")             \
 	X(version, "print the version")                                                 \
@@ -70,7 +71,7 @@ enum option {
 
 #define IS(command) (1U << COMMAND_##command)
 /* Those that ask one that runs. */
-#define ASKS (IS(reload) | IS(reopen) | IS(stop))
+#define ASKS (IS(reload) | IS(reopen) | IS(stop) | IS(upgrade))
 
 static const struct {
 	const char *name, *what;
@@ -98,6 +99,7 @@ struct args {
 	const char *url;
 	const char *headers[JOURNEY_HEADERS_MAX];
 	size_t nheaders;
+	char **argv;
 };
 
 /* ---- what a mistyped word was meant to be ---- */
@@ -333,7 +335,8 @@ static int help(void)
 		}
 	}
 	puts("\nExit status: 0 done, 1 refused or wrong, 2 usage, 3 nothing is running, 4 not allowed.");
-	puts("Signals: HUP reloads, TERM drains and stops, INT stops, USR1 opens log files anew.");
+	puts("Signals: HUP reloads, TERM drains and stops, INT stops, USR1 opens log files anew,");
+	puts("USR2 starts the binary that lies there now in the place of this one.");
 	return EXIT_SUCCESS;
 }
 
@@ -389,7 +392,7 @@ static int run(const struct args *a)
 	const char *path = a->value[OPTION_CONFIG] ? a->value[OPTION_CONFIG] : CONF_PATH;
 	enum log_level level = (enum log_level)MIN(LOG_LEVEL_NOTE + a->times[OPTION_VERBOSE],
 						   (unsigned)LOG_LEVEL_DEBUG);
-	struct parent_options parent = { .path = path, .log_level = level };
+	struct parent_options parent = { .path = path, .log_level = level, .argv = a->argv };
 	struct quick_options quick = {
 		.from = a->value[OPTION_FROM], .to = a->value[OPTION_TO],
 		.cert = a->value[OPTION_CERT], .key = a->value[OPTION_KEY],
@@ -414,6 +417,7 @@ static int run(const struct args *a)
 		return EXIT_SUCCESS;
 	case COMMAND_reload:
 		return ask_command(&ask, a->times[OPTION_DRY_RUN] ? CONTROL_TRY : CONTROL_RELOAD);
+	case COMMAND_upgrade: return ask_command(&ask, CONTROL_UPGRADE);
 	case COMMAND_reopen: return ask_command(&ask, CONTROL_REOPEN);
 	case COMMAND_stop: return ask_command(&ask, CONTROL_STOP);
 	case COMMAND_version: return printf("gatehouse %s\n", GATEHOUSE_VERSION) < 0;
@@ -425,7 +429,7 @@ static int run(const struct args *a)
 
 int main(int argc, char **argv)
 {
-	struct args a = { 0 };
+	struct args a = { .argv = argv };
 	int status;
 
 	if (argc == 1 && strncmp(argv[0], CHILD_TITLE, sizeof CHILD_TITLE - 1) == 0)

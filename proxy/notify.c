@@ -32,8 +32,7 @@ static void alive(struct timer *t)
 	timer_set(t, n->watchdog_ms);
 }
 
-/* Twice as often as asked for, as sd_watchdog_enabled(3) advises. */
-static uint64_t watchdog_ms(void)
+static uint64_t watchdog_us(void)
 {
 	const char *pid = getenv("WATCHDOG_PID"), *us = getenv("WATCHDOG_USEC");
 	uint64_t n;
@@ -42,7 +41,7 @@ static uint64_t watchdog_ms(void)
 		return 0;
 	if (pid && strtol(pid, NULL, 10) != getpid())
 		return 0;
-	return MAX(n / 2000, 1U);
+	return n;
 }
 
 static int dial(const char *path)
@@ -63,20 +62,28 @@ static int dial(const char *path)
 	return fd;
 }
 
-void notify_open(struct notify *n)
+void notify_open_at(struct notify *n, const char *path, uint64_t us)
 {
-	const char *path = getenv("NOTIFY_SOCKET");
-
 	*n = (struct notify){ .fd = -1 };
 	timer_init(&n->watchdog, alive);
-	if (path && path[0]) {
-		n->fd = dial(path);
-		if (n->fd < 0)
-			log_warn("the service manager cannot be told: %s: %s", path, strerror(errno));
+	if (!path || !path[0])
+		return;
+	n->fd = dial(path);
+	if (n->fd < 0) {
+		log_warn("the service manager cannot be told: %s: %s", path, strerror(errno));
+		return;
 	}
-	n->watchdog_ms = n->fd >= 0 ? watchdog_ms() : 0;
+	n->path = strdup(path);
+	n->watchdog_us = us;
+	/* twice as often as asked for, as sd_watchdog_enabled(3) advises */
+	n->watchdog_ms = us ? MAX(us / 2000, 1U) : 0;
 	if (n->watchdog_ms)
 		timer_set(&n->watchdog, n->watchdog_ms);
+}
+
+void notify_open(struct notify *n)
+{
+	notify_open_at(n, getenv("NOTIFY_SOCKET"), watchdog_us());
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_PID");
 	unsetenv("WATCHDOG_USEC");
@@ -88,6 +95,8 @@ void notify_close(struct notify *n)
 	if (n->fd >= 0)
 		close(n->fd);
 	n->fd = -1;
+	free(n->path);
+	n->path = NULL;
 }
 
 void notify_ready(struct notify *n, const char *status)
@@ -102,6 +111,11 @@ void notify_reloading(struct notify *n)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	tell(n, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=loading the configuration",
 	     (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+}
+
+void notify_successor(struct notify *n, pid_t pid)
+{
+	tell(n, "MAINPID=%d", (int)pid);
 }
 
 void notify_stopping(struct notify *n, uint64_t after_ms)

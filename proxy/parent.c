@@ -19,7 +19,7 @@ enum {
 	GRACE_MS = 2000, /* for workers to end after the time for it is over */
 };
 
-static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGCHLD };
+static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGCHLD };
 
 /* ---- telling ---- */
 
@@ -27,6 +27,8 @@ static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGCHLD };
 void parent_tell_text(struct parent *p, enum log_level level, const char *text)
 {
 	reload_note(p, text);
+	if (heir_is_waiting(&p->heir) && heir_tell(p, (int)level, text))
+		return;
 	if (p->state == PARENT_STARTING) {
 		fputs(text, stderr);
 		return;
@@ -67,7 +69,7 @@ static bool pid_file(const struct parent *p, char name[PATH_MAX])
 	return path.n > 0;
 }
 
-static void write_pid_file(const struct parent *p)
+static void write_pid_file(struct parent *p)
 {
 	char name[PATH_MAX];
 	FILE *f;
@@ -77,6 +79,7 @@ static void write_pid_file(const struct parent *p)
 	f = fopen(name, "we");
 	if (!f || fprintf(f, "%d\n", (int)getpid()) < 0)
 		log_warn("cannot write the pid file %s: %s", name, strerror(errno));
+	p->has_pid_file = f != NULL;
 	if (f)
 		fclose(f);
 }
@@ -85,7 +88,7 @@ static void remove_pid_file(const struct parent *p)
 {
 	char name[PATH_MAX];
 
-	if (pid_file(p, name))
+	if (p->has_pid_file && pid_file(p, name))
 		unlink(name);
 }
 
@@ -123,13 +126,23 @@ void parent_serves(struct parent *p)
 {
 	p->told = p->current.generation;
 	control_served(p);
-	if (p->reload.phase == RELOAD_IDLE)
-		parent_tell_ready(p);
 	if (p->state == PARENT_SERVING) {
+		if (p->reload.phase == RELOAD_IDLE)
+			parent_tell_ready(p);
 		log_note("configuration %llu is served", (unsigned long long)p->told);
 		return;
 	}
 	p->state = PARENT_SERVING;
+	if (heir_is_waiting(&p->heir))
+		heir_serves(p);
+	else
+		parent_begin(p);
+}
+
+void parent_begin(struct parent *p)
+{
+	if (p->reload.phase == RELOAD_IDLE)
+		parent_tell_ready(p);
 	write_pid_file(p);
 	say_started(p);
 	reload_next(p);
@@ -143,6 +156,7 @@ static void end_all(struct timer *t)
 
 	list_for_each(n, &p->children)
 		child_kill(list_entry(n, struct child, node));
+	upgrade_kill(p);
 }
 
 static void stop(struct parent *p, uint64_t after_ms)
@@ -150,6 +164,7 @@ static void stop(struct parent *p, uint64_t after_ms)
 	bool first = p->state != PARENT_STOPPING;
 
 	p->state = PARENT_STOPPING;
+	upgrade_cancel(p, after_ms == 0);
 	if (first) {
 		notify_stopping(&p->notify, after_ms + GRACE_MS);
 		reload_abort(p);
@@ -175,8 +190,25 @@ void parent_give_up(struct parent *p)
 
 void parent_child_gone(struct parent *p)
 {
-	if (p->state == PARENT_STOPPING && list_empty(&p->children))
+	bool waits = p->upgrade.pid && !upgrade_is_over(&p->upgrade);
+
+	if (p->state == PARENT_STOPPING && list_empty(&p->children) && !waits)
 		loop_stop();
+}
+
+void parent_leave(struct parent *p)
+{
+	p->has_pid_file = false;
+	notify_close(&p->notify);
+	tickets_stop(p);
+	stop(p, p->current.conf->global.timeouts.drain_tunnels_ms);
+	listen_leave(p);
+}
+
+void parent_abandon(struct parent *p)
+{
+	p->exit_status = EXIT_FAILURE;
+	stop(p, p->current.conf->global.timeouts.drain_ms);
 }
 
 /* ---- signals ---- */
@@ -184,12 +216,21 @@ void parent_child_gone(struct parent *p)
 /* The second time, and while there is nothing to drain, at once. */
 void parent_terminate(struct parent *p)
 {
-	bool drain = p->state != PARENT_STOPPING && p->current.generation;
+	bool drain = !p->is_terminated && p->current.generation;
 	uint64_t after_ms = drain ? p->current.conf->global.timeouts.drain_ms : 0;
 
 	log_note("stopping: requests in progress get %llu ms (timeouts.drain)",
 		 (unsigned long long)after_ms);
+	p->is_terminated = true;
 	stop(p, after_ms);
+}
+
+static void upgrade(struct parent *p)
+{
+	const char *wrong = upgrade_start(p);
+
+	if (wrong)
+		log_error("no upgrade: %s", wrong);
 }
 
 static void on_signal(struct parent *p, uint32_t signal)
@@ -209,8 +250,12 @@ static void on_signal(struct parent *p, uint32_t signal)
 	case SIGUSR1:
 		if (p->state == PARENT_SERVING) {
 			logs_reopen(p);
+			p->upgrade.reopen = upgrade_is_under_way(&p->upgrade);
 			log_note("log files are opened anew");
 		}
+		break;
+	case SIGUSR2:
+		upgrade(p);
 		break;
 	case SIGTERM:
 		parent_terminate(p);
@@ -247,7 +292,6 @@ static bool open_signals(struct parent *p)
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaddset(&set, signals[i]);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGUSR2, SIG_IGN); /* means nothing yet, and must not end it */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	work_init(&p->signals_work, read_signals);
 	p->signals = (struct event){ signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), signals_ready };
@@ -334,6 +378,7 @@ void parent_settle(struct parent *p)
 	if (p->state != PARENT_STARTING)
 		return;
 	given_close(&p->given);
+	heir_settle(p);
 	if (!keep_privileges(gives_sockets_away(p->current.conf) ? PRIV_CHOWN : 0))
 		parent_give_up(p);
 }
@@ -355,6 +400,7 @@ static bool open_parent(struct parent *p)
 	p->exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	p->count = count_make();
 	notify_open(&p->notify);
+	upgrade_init(p);
 	return p->null >= 0 && p->exe >= 0 && p->count && open_signals(p);
 }
 
@@ -367,7 +413,9 @@ static void close_parent(struct parent *p)
 	control_close(p);
 	reload_close(p);
 	issue_fini(p);
-	listen_close_unused(p);
+	listen_close(p);
+	upgrade_fini(p);
+	heir_close(p);
 	given_close(&p->given);
 	notify_close(&p->notify);
 	logs_close(p);
@@ -394,6 +442,9 @@ int parent_run(const struct parent_options *o)
 		fprintf(stderr, "gatehouse: cannot start: %s\n", strerror(errno));
 		return EXIT_FAILURE;
 	}
+	if (!heir_open(&p))
+		return EXIT_FAILURE;
+	heir_begin(&p);
 	tickets_start(&p);
 	timer_set(&p.ping_timer, PING_MS);
 	reload_start(&p);

@@ -14,6 +14,8 @@
  *	store.c    the directory with its files
  *	tickets.c  session ticket keys
  *	notify.c   what the service manager is told
+ *	upgrade.c  another binary takes its place
+ *	heir.c     it takes the place of another
  *	given.c    listening sockets that it opened
  */
 #pragma once
@@ -24,9 +26,11 @@
 #include "core/target.h"
 #include "proxy/control.h"
 #include "proxy/count.h"
+#include "proxy/heir.h"
 #include "proxy/notify.h"
 #include "proxy/privilege.h"
 #include "proxy/store.h"
+#include "proxy/upgrade.h"
 #include "tls/tls.h"
 
 struct parent_options {
@@ -36,6 +40,7 @@ struct parent_options {
 	bool as_caller;            /* also as root: workers run as whoever started the parent */
 	const char *greeting;      /* a line for standard output once requests are served; NULL: none */
 	enum log_level log_level;
+	char **argv;               /* how it was started, for another binary to be started the same way */
 };
 
 /* Runs until it is told to stop. Returns the exit status. */
@@ -53,6 +58,7 @@ struct parent_socket {
 	struct addr addr;
 	char name[ADDR_TEXT_BYTES];
 	bool given; /* by the service manager, who also keeps its file */
+	bool lent;  /* by another parent, whose place this one has not yet taken */
 };
 
 /* Connections on `socket` with this local address belong to `listener`. */
@@ -178,6 +184,11 @@ struct parent {
 	struct parent_log *error_log; /* NULL: standard error */
 	struct tls_ticket_key tickets[TLS_TICKET_KEYS];
 	size_t ntickets;
+	uint64_t tickets_due_ms;   /* of those that another parent has made: until there is to be a new one */
+	struct upgrade upgrade;
+	struct heir heir;
+	bool has_pid_file;
+	bool is_terminated;        /* the first SIGTERM has come */
 	struct notify notify;
 	struct issue issue;
 	struct store store;
@@ -196,6 +207,12 @@ void parent_serves(struct parent *p);
 void parent_tell_ready(struct parent *p);
 /* SIGTERM's meaning: what is in progress is finished, within timeouts.drain. */
 void parent_terminate(struct parent *p);
+/* All is this parent's now: the world is told. */
+void parent_begin(struct parent *p);
+/* Another parent has taken over: finishes what is in progress, and ends. */
+void parent_leave(struct parent *p);
+/* ... but is dead: ends soon, so that the service manager starts anew. */
+void parent_abandon(struct parent *p);
 /* Cannot start: ends with status 1. */
 void parent_give_up(struct parent *p);
 /* A child has been reaped. */

@@ -169,6 +169,19 @@ const char *priv_keep(unsigned more)
 	return wrong;
 }
 
+void priv_pass_on(void)
+{
+	cap_t now = cap_get_proc();
+
+	for (cap_value_t c = 0; now && cap_get_bound(c) >= 0; c++) {
+		cap_flag_value_t has = CAP_CLEAR;
+
+		if (cap_get_flag(now, c, CAP_PERMITTED, &has) == 0 && has == CAP_SET)
+			(void)cap_set_ambient(c, CAP_SET);
+	}
+	cap_free(now);
+}
+
 static const char *change_user(const struct priv_user *u)
 {
 	uid_t r, e, s;

@@ -49,6 +49,12 @@ enum priv_more {
 const char *priv_keep(unsigned more) MUST_USE;
 
 /*
+ * Between fork and exec of another parent: capabilities that it is to have as well. Without root a program
+ * that is executed gets the ambient ones only. What cannot be passed on is missed later, where it is needed.
+ */
+void priv_pass_on(void);
+
+/*
  * For good: groups, group, user, no capability in any set, no_new_privs. Called in a fresh child. Returns
  * what failed, or NULL; errno says why.
  */

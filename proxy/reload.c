@@ -120,6 +120,7 @@ void reload_next(struct parent *p)
 	else if (p->current.certs != p->issue.certs)
 		reload_renew(p);
 	control_next(p);
+	upgrade_go_on(p);
 }
 
 /* Workers forget it; one that had not come to serve the current one when it began, loads that again. */
@@ -312,11 +313,18 @@ static void begin(struct parent *p, bool (*read_next)(struct parent *p, struct c
 		reload_failed(p, "there is no process to try the configuration\n");
 }
 
+/* Of two parents, who is the one to reload? */
+static bool waits_for_upgrade(const struct parent *p)
+{
+	return upgrade_is_under_way(&p->upgrade) ||
+	       (p->state == PARENT_SERVING && heir_is_waiting(&p->heir));
+}
+
 void reload_start(struct parent *p)
 {
 	struct reload *l = &p->reload;
 
-	if (l->phase != RELOAD_IDLE) {
+	if (l->phase != RELOAD_IDLE || waits_for_upgrade(p)) {
 		l->again = true;
 		return;
 	}
@@ -337,7 +345,8 @@ void reload_renew(struct parent *p)
 	uint64_t now_ms = loop_now_ms();
 
 	/* otherwise it is asked for again when that is over */
-	if (l->phase != RELOAD_IDLE || p->state != PARENT_SERVING || p->current.certs == p->issue.certs)
+	if (l->phase != RELOAD_IDLE || p->state != PARENT_SERVING || p->current.certs == p->issue.certs ||
+	    waits_for_upgrade(p))
 		return;
 	if (now_ms < l->renew_ms) {
 		if (!timer_is_set(&l->renew_timer)) {

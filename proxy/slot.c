@@ -143,7 +143,10 @@ static void settle_workers(struct parent *p)
 
 static bool is_needed(const struct parent_slot *s)
 {
-	return s->role == MSG_ACME && issue_is_needed(s->parent);
+	const struct parent *p = s->parent;
+
+	/* there is not to be a second one beside that of another parent either */
+	return s->role == MSG_ACME && issue_is_needed(p) && !heir_is_waiting(&p->heir);
 }
 
 /* There is never a second one beside it: who is to be replaced leaves first, and its death fills the slot. */

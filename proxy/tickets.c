@@ -27,10 +27,24 @@ static void rotate(struct timer *t)
 	timer_set(t, ROTATION_MS);
 }
 
+void tickets_inherit(struct parent *p, const struct tls_ticket_key *key)
+{
+	if (p->ntickets < TLS_TICKET_KEYS)
+		p->tickets[p->ntickets++] = *key;
+}
+
+uint64_t tickets_due_ms(const struct parent *p)
+{
+	return p->ticket_timer.due_ms > loop_now_ms() ? p->ticket_timer.due_ms - loop_now_ms() : 1;
+}
+
 void tickets_start(struct parent *p)
 {
 	timer_init(&p->ticket_timer, rotate);
-	rotate(&p->ticket_timer);
+	if (p->ntickets)
+		timer_set(&p->ticket_timer, MIN(p->tickets_due_ms, (uint64_t)ROTATION_MS));
+	else
+		rotate(&p->ticket_timer);
 }
 
 void tickets_stop(struct parent *p)

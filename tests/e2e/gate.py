@@ -189,6 +189,7 @@ class Gate:
     def __init__(self, *vhosts, env=(), args=(), **global_keys):
         self.folder = Folder()
         self.locks, self.process, self.failed = [], None, False
+        self.program = GATEHOUSE
         self.env, self.args = dict(env), list(args)
         self.tls_port, lock = free_port()
         self.plain_port, other = free_port()
@@ -214,7 +215,7 @@ class Gate:
         return self
 
     def start(self):
-        self.process = Process(self.folder, [GATEHOUSE, "run", "-c", self.path, *self.args],
+        self.process = Process(self.folder, [self.program, "run", "-c", self.path, *self.args],
                                env={**os.environ, **self.env})
         try:
             for port in self.ports:

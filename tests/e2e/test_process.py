@@ -341,9 +341,10 @@ class Traffic:
         try:
             while not self.over.is_set():
                 client = client or self.gate.client()
-                assert client.get("/json").status == 200
+                answer = client.get("/json")
+                assert answer.status == 200
                 self.done += 1
-                if not keep:
+                if not keep or answer["Connection"] == "close":
                     client.close()
                     client = None
         except Exception as e:

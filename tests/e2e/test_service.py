@@ -189,7 +189,7 @@ class Managed(Gate):
         fds = [s.fileno() for s in self.sockets]
         self.process = g.Process(self.folder, [
             "/usr/bin/python3", "-c", START, ",".join(map(str, fds)), self.names,
-            g.GATEHOUSE, "run", "-c", self.path], env={**os.environ, **self.env}, pass_fds=fds)
+            self.program, "run", "-c", self.path], env={**os.environ, **self.env}, pass_fds=fds)
 
     def told(self):
         """The next datagram as a dictionary."""

@@ -704,7 +704,9 @@ static void drains(void **state)
 	(void)state;
 	rig_open(&r); /* idle */
 	h1s_drain(r.c);
-	assert_true(r.client.is_shut);
+	rig_run(&r);
+	assert_false(r.client.is_shut);
+	RIG_UNTIL(r.client.is_shut);
 	script_end(&r.client);
 	rig_run(&r);
 	assert_true(r.closed);
@@ -727,7 +729,17 @@ static void drains(void **state)
 	h1s_drain(r.c);
 	rig_put(&r, "a");
 	rig_end(&r);
-	assert_heard(&r, ANSWER("1", "a"));
+	rig_run(&r);
+	rig_answer_all(&r, "b");
+	assert_heard(&r, ANSWER("1", "a") LAST("1", "b"));
+	assert_true(r.client.is_shut);
+	rig_close(&r);
+
+	rig_open(&r); /* whose request was on its way */
+	h1s_drain(r.c);
+	rig_say(&r, GET GET);
+	rig_answer_all(&r, "a");
+	assert_heard(&r, LAST("1", "a"));
 	assert_true(r.client.is_shut);
 	assert_int_equal(r.begun, 1);
 	rig_close(&r);
