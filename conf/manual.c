@@ -21,7 +21,7 @@
 	X(UNIX_SOCKET_PERMS, "0600")                     \
 	X(IPV6ONLY, "both families")                     \
 	X(TLS_MIN_VERSION, "1.2")                        \
-	X(CIPHERS, "ECDHE with AEAD")                     \
+	X(CIPHERS, "ECDHE and AEAD")                      \
 	X(TLS13_CIPHERS, "all")                          \
 	X(ECDH_CURVE, "X25519:P-256:P-384")              \
 	X(ALPN, "default-alpn")                          \

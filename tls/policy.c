@@ -2,10 +2,15 @@
 #include <openssl/err.h>
 
 /*
- * Under TLS 1.2 only what gives forward secrecy and is an AEAD. The client's order decides, for it knows
- * whether it has AES in hardware; no choice of its own can be a bad one.
+ * Under TLS 1.2 only what gives forward secrecy and is an AEAD, under TLS 1.3 all there is. Our order
+ * decides: what costs both sides least, and is as good as any. Who has no AES in hardware says so by naming
+ * ChaCha20 first, and gets it.
  */
-#define CIPHERS_DEFAULT "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define CIPHERS_DEFAULT                                                               \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                  \
+	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE+CHACHA20"
+#define SUITES_DEFAULT	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define OPTIONS_DEFAULT (SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA)
 #define GROUPS_DEFAULT	"X25519:P-256:P-384"
 #define ALPN_DEFAULT	STR("h2,http/1.1")
 
@@ -73,6 +78,7 @@ static bool set_options(struct tls_context *c, const struct tls_policy *p, struc
 	bool ok = check_options(p->options_set, never_set, ARRAY_SIZE(never_set), p->set_pos, r);
 
 	ok &= check_options(p->options_clear, never_clear, ARRAY_SIZE(never_clear), p->clear_pos, r);
+	SSL_CTX_set_options(c->ctx, OPTIONS_DEFAULT);
 	SSL_CTX_clear_options(c->ctx, p->options_clear);
 	SSL_CTX_set_options(c->ctx, p->options_set | OPTIONS_ALWAYS);
 	c->options = SSL_CTX_get_options(c->ctx);
@@ -142,8 +148,8 @@ static bool set_ciphers(struct tls_context *c, const struct tls_policy *p, struc
 
 static bool set_suites(struct tls_context *c, const struct tls_policy *p, struct conf_report *r)
 {
-	char *suites = dup_c(p->tls13_ciphers.text);
-	bool ok = !*suites || SSL_CTX_set_ciphersuites(c->ctx, suites);
+	char *suites = dup_c(or_default(p->tls13_ciphers.text, STR(SUITES_DEFAULT)));
+	bool ok = SSL_CTX_set_ciphersuites(c->ctx, suites);
 
 	if (!ok)
 		conf_report_add(r, CONF_ERROR, p->tls13_ciphers.pos, "see: openssl ciphers -s -tls1_3",

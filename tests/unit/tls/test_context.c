@@ -516,7 +516,7 @@ static void the_defaults_are_strict(void **state)
 	assert_int_equal(SSL_CTX_get_max_proto_version(c->ctx), TLS1_3_VERSION);
 	assert_true(SSL_CTX_get_options(c->ctx) & SSL_OP_NO_RENEGOTIATION);
 	assert_true(SSL_CTX_get_options(c->ctx) & SSL_OP_NO_COMPRESSION);
-	assert_false(SSL_CTX_get_options(c->ctx) & SSL_OP_CIPHER_SERVER_PREFERENCE);
+	assert_true(SSL_CTX_get_options(c->ctx) & SSL_OP_CIPHER_SERVER_PREFERENCE);
 	assert_int_equal(SSL_CTX_get_session_cache_mode(c->ctx), SSL_SESS_CACHE_OFF);
 	assert_int_equal(sk_SSL_CIPHER_num(list), 3 + 6);
 	for (int i = 0; i < sk_SSL_CIPHER_num(list); i++) {
