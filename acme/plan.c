@@ -185,6 +185,8 @@ int64_t acme_plan_time(struct str text)
 	if (!text.n || text.n >= sizeof copy)
 		return 0;
 	snprintf(copy, sizeof copy, "%.*s", STR_ARG(text));
+	if (text.n > 10 && copy[10] == 't')
+		copy[10] = 'T';
 	p = strptime(copy, "%Y-%m-%dT%H:%M:%S", &tm);
 	if (p && *p == '.')
 		for (p++; *p >= '0' && *p <= '9';)
