@@ -6,9 +6,9 @@
         ...
         assert ca.count("newOrder") == 2
 
-Every request is checked as a CA would (signature, nonce, url, account) and recorded in ca.requests. A
-resource is directory, newNonce, newAccount, newOrder, revokeCert, renewalInfo, account, orders, order, authz,
-challenge, finalize or cert; a fault at one strikes before it is served, or, with after=True, when it has been,
+Every request is checked as a CA would (signature, nonce, url, account) and recorded in ca.requests. Resources
+are directory, newNonce, newAccount, newOrder, revokeCert, renewalInfo, account, orders, order, authz,
+challenge, finalize and cert. A fault at one strikes before it is served or, with after=True, when it has been,
 so that only the answer is lost.
 
 Run as a program it serves until it is ended, and says where:   mockca.py [validity in seconds]
@@ -495,8 +495,8 @@ class MockCA:
         names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert names.get_values_for_type(x509.DNSName) == [name], "names %s" % names
         extension = cert.extensions.get_extension_for_oid(IDENTIFIER)
-        assert extension.critical and \
-            extension.value.value == b"\x04\x20" + hashlib.sha256(expected.encode()).digest(), "acmeIdentifier"
+        digest = hashlib.sha256(expected.encode()).digest()
+        assert extension.critical and extension.value.value == b"\x04\x20" + digest, "acmeIdentifier"
 
     def look_dns_01(self, name, token, expected):
         value = b64(hashlib.sha256(expected.encode()).digest())

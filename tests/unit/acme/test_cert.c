@@ -110,7 +110,8 @@ static void challenges_have_their_identifier(void **state)
 	assert_true(at >= 0);
 	assert_int_equal(X509_EXTENSION_get_critical(X509_get_ext(cert, at)), 1);
 	value = X509_EXTENSION_get_data(X509_get_ext(cert, at));
-	assert_int_equal(EVP_Digest(authorization.p, authorization.n, expected + 2, NULL, EVP_sha256(), NULL), 1);
+	assert_int_equal(EVP_Digest(authorization.p, authorization.n, expected + 2, NULL, EVP_sha256(), NULL),
+			 1);
 	assert_int_equal(ASN1_STRING_length(value), sizeof expected);
 	assert_memory_equal(ASN1_STRING_get0_data(value), expected, sizeof expected);
 	all = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
@@ -176,7 +177,8 @@ static void facts(void **state)
 	assert_int_equal(f.not_after, 1807776000);
 	assert_true(acme_cert_facts(&a, issue(key, 1, NULL, 0, NULL), &f));
 	assert_null(f.ari_id.p);
-	assert_false(acme_cert_facts(&a, STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &f));
+	assert_false(acme_cert_facts(
+		&a, STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &f));
 	assert_false(acme_cert_facts(&a, STR_NONE, &f));
 	EVP_PKEY_free(key);
 }

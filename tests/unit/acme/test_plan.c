@@ -9,8 +9,8 @@
 
 static struct acme_facts living(int64_t from_ms, int64_t to_ms)
 {
-	return (struct acme_facts){ .not_before = (NOW_MS + from_ms) / 1000, .not_after = (NOW_MS + to_ms) / 1000,
-				    .ari_id = STR("aki.serial") };
+	return (struct acme_facts){ .not_before = (NOW_MS + from_ms) / 1000,
+				    .not_after = (NOW_MS + to_ms) / 1000, .ari_id = STR("aki.serial") };
 }
 
 static void renewed_with_a_third_left(void **state)

@@ -92,7 +92,10 @@ static void states_come_back(void **state)
 	assert_true(str_eq(acme_state_write(&a, &out), text));
 }
 
-/* Cut anywhere, as a full disk leaves it, or with any byte changed: read in some way, and never believed wrongly. */
+/*
+ * Cut anywhere, as a full disk leaves it, or with any byte changed: read in some way, and never believed
+ * wrongly.
+ */
 static void broken_states(void **state)
 {
 	struct acme_state in = example(), out;
@@ -133,17 +136,22 @@ static void strange_states(void **state)
 		assert_false(acme_state_read(&a, str_from_c(none[i]), &s));
 	assert_true(acme_state_read(&a, STR_NONE, &s)); /* there is none yet */
 	/* members of another type than theirs count as missing */
-	assert_true(acme_state_read(&a, STR("{\"version\":1,\"failures\":-1,\"next_ms\":\"5\",\"rsa\":[],"
-					    "\"ecdsa\":{\"order\":{\"key\":\"k\",\"directory\":\"https://ca/\","
-					    "\"url\":\"http://ca/\",\"names\":{}},\"issued_ms\":9e99}}"), &s));
+	assert_true(acme_state_read(
+		&a,
+		STR("{\"version\":1,\"failures\":-1,\"next_ms\":\"5\",\"rsa\":[],"
+		    "\"ecdsa\":{\"order\":{\"key\":\"k\",\"directory\":\"https://ca/\","
+		    "\"url\":\"http://ca/\",\"names\":{}},\"issued_ms\":9e99}}"),
+		&s));
 	assert_int_equal(s.failures, 0);
 	assert_int_equal(s.next_ms, 0);
 	assert_int_equal(s.parts[CONF_ACME_ECDSA].issued_ms, 0);
 	assert_str(s.parts[CONF_ACME_ECDSA].order.key, "k");
 	assert_int_equal(s.parts[CONF_ACME_ECDSA].order.url.n, 0);
 	/* an order without its key is none */
-	assert_true(acme_state_read(&a, STR("{\"version\":1,\"rsa\":{\"order\":{\"url\":\"https://ca/order\","
-					    "\"directory\":\"https://ca/\"}}}"), &s));
+	assert_true(acme_state_read(&a,
+				    STR("{\"version\":1,\"rsa\":{\"order\":{\"url\":\"https://ca/order\","
+					"\"directory\":\"https://ca/\"}}}"),
+				    &s));
 	assert_int_equal(s.parts[CONF_ACME_RSA].order.url.n, 0);
 }
 
@@ -200,6 +208,8 @@ static void accounts(void **state)
 
 static void broken_accounts(void **state)
 {
+	static const struct str rsa =
+		STR("{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"d\":\"AQAB\"}");
 	struct acme_account in = { .key = acme_key_new(ACME_KEY_P256) }, out;
 	struct str text = acme_account_write(&a, &in);
 
@@ -209,7 +219,7 @@ static void broken_accounts(void **state)
 		assert_null(out.key);
 	}
 	/* of another kind: what the reference kept there */
-	assert_false(acme_account_read(&a, STR("{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"d\":\"AQAB\"}"), &out));
+	assert_false(acme_account_read(&a, rsa, &out));
 	EVP_PKEY_free(in.key);
 }
 
