@@ -8,7 +8,7 @@
 
 Every request is checked as a CA would (signature, nonce, url, account) and recorded in ca.requests. Resources
 are directory, newNonce, newAccount, newOrder, revokeCert, renewalInfo, account, orders, order, authz,
-challenge, finalize and cert. A fault at one strikes before it is served or, with after=True, when it has been,
+challenge, finalize and cert. A fault at one strikes before it is served or, with after=True, when it was,
 so that only the answer is lost.
 
 Run as a program it serves until it is ended, and says where:   mockca.py [validity in seconds]
