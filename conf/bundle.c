@@ -331,6 +331,24 @@ static void forget_last(struct records *to)
 	free(p);
 }
 
+/* Where systems have their CA certificates; first, where OpenSSL's own programs would be told to look. */
+static int read_system_ca(struct str *bytes, unsigned *mode)
+{
+	const char *paths[] = {
+		secure_getenv("SSL_CERT_FILE"),
+		"/etc/ssl/certs/ca-certificates.crt", /* Debian, Arch */
+		"/etc/pki/tls/certs/ca-bundle.crt",   /* Fedora */
+		"/etc/ssl/ca-bundle.pem",	      /* SUSE */
+		"/etc/ssl/cert.pem",		      /* Alpine */
+	};
+	int e = ENOENT;
+
+	for (size_t i = 0; e == ENOENT && i < ARRAY_SIZE(paths); i++)
+		if (paths[i])
+			e = conf_read_file(paths[i], CONF_FILE_BYTES, bytes, mode);
+	return e;
+}
+
 /* As conf_read_file, but what could not be written to the store is taken from memory. */
 static int read_file(const struct conf_file *f, const struct conf_given *given, struct str *bytes,
 		     unsigned *mode)
@@ -349,6 +367,8 @@ static int read_file(const struct conf_file *f, const struct conf_given *given, 
 		*mode = 0600;
 		return 0;
 	}
+	if (str_eq(f->path, STR(CONF_SYSTEM_CA)))
+		return read_system_ca(bytes, mode);
 	return conf_read_file(f->path.p, CONF_FILE_BYTES, bytes, mode);
 }
 
@@ -370,6 +390,8 @@ static void read_named(const struct conf_file *f, const struct conf_given *given
 			 "let the user that starts this (uid %u) read it and enter its directories",
 			 (unsigned)geteuid());
 		remedy = why;
+	} else if (e == ENOENT && str_eq(f->path, STR(CONF_SYSTEM_CA))) {
+		remedy = "install ca-certificates, or name CA certificates in \"upstream-ca\"";
 	} else if (e == ENOENT) {
 		remedy = "check the path";
 	}

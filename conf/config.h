@@ -28,9 +28,25 @@ enum conf_origin_kind {
 	CONF_ORIGIN_NOT_SERVED, /* file://, cgi://, callback://: 501, with a warning at load */
 };
 
-/* A distinct upstream address. */
+/* Path of a file that the parent looks for where systems have their CA certificates. */
+#define CONF_SYSTEM_CA "system"
+
+/* How TLS is spoken to an upstream. */
+struct conf_up_tls {
+	struct str name;          /* SNI, and whom its certificate has to be for; empty: anybody */
+	bool unverified;          /* nothing of its certificate is looked at */
+	struct conf_entry ca;     /* path: its certificate has to lead up to one of these */
+	struct conf_entry cert, key; /* paths: what it is shown; empty: nothing */
+	struct conf_entry ciphers, tls13_ciphers;
+	uint64_t options_set, options_clear;
+	struct conf_pos set_pos, clear_pos;
+};
+
+/* A distinct upstream: an address, and how it is spoken to. */
 struct conf_target {
-	struct str name;    /* "unix:/run/app.sock", "127.0.0.1:8080", "[::1]:8080", "app:8080": unique */
+	/* "unix:/run/app.sock", "127.0.0.1:8080", "app:8080", "https://[::1]:8080#2" ...: unique */
+	struct str name;
+	struct conf_up_tls *tls; /* NULL: it is not */
 	bool is_unix, is_name;
 	struct str address; /* socket path (leading '@': abstract), numeric host, or a name (lower case) */
 	uint16_t port;

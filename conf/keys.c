@@ -68,6 +68,7 @@ enum {
 #define G(member) offsetof(struct conf_global, member)
 #define V(member) offsetof(struct conf_vhost_draft, member)
 #define M(member) offsetof(struct conf_mount_draft, m.member)
+#define D(member) offsetof(struct conf_mount_draft, member)
 #define R(member) offsetof(struct conf_raw, member)
 #define A(member) offsetof(struct conf_acme_keys, member)
 

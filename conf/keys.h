@@ -247,17 +247,20 @@ enum conf_key_flags {
 	  "the same for 404 alone")                                                                          \
 	X(WEBSOCKET_OVER_H2, VHOST, "websocket-over-h2", "", BOOL, WORKS, ONCE, flag, V(v.websocket_over_h2), \
 	  "off: no WebSockets on HTTP/2 connections for this name, browsers then open one of HTTP/1.1")      \
-	X(CLIENT_SSL_CERT, VHOST, "client-ssl-cert", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)       \
-	X(CLIENT_SSL_KEY, VHOST, "client-ssl-key", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)         \
-	X(CLIENT_SSL_CA, VHOST, "client-ssl-ca", "", TEXT, LATER, ONCE, none, 0, CONF_HTTPS_LATER)           \
-	X(CLIENT_SSL_CIPHERS, VHOST, "client-ssl-ciphers", "", TEXT, LATER, ONCE, none, 0,                   \
-	  CONF_HTTPS_LATER)                                                                                  \
-	X(CLIENT_TLS13_CIPHERS, VHOST, "client-tls13-ciphers", "", TEXT, LATER, ONCE, none, 0,               \
-	  CONF_HTTPS_LATER)                                                                                  \
-	X(CLIENT_OPTION_SET, VHOST, "ssl-client-option-set", "", BITS, LATER, REPEATS, none, 0,              \
-	  CONF_HTTPS_LATER)                                                                                  \
-	X(CLIENT_OPTION_CLEAR, VHOST, "ssl-client-option-clear", "", BITS, LATER, REPEATS, none, 0,          \
-	  CONF_HTTPS_LATER)                                                                                  \
+	X(CLIENT_SSL_CERT, VHOST, "client-ssl-cert", "", TEXT, WORKS, ONCE, cert_file, V(up_tls.cert),       \
+	  "certificate that https:// origins are shown, PEM")                                                \
+	X(CLIENT_SSL_KEY, VHOST, "client-ssl-key", "", TEXT, WORKS, ONCE, cert_file, V(up_tls.key),          \
+	  "its private key, PEM")                                                                            \
+	X(CLIENT_SSL_CA, VHOST, "client-ssl-ca", "", TEXT, WORKS, ONCE, cert_file, V(up_tls.ca),             \
+	  "CA certificates that those of https:// origins are checked against, PEM; the system's without")   \
+	X(CLIENT_SSL_CIPHERS, VHOST, "client-ssl-ciphers", "", TEXT, WORKS, ONCE, entry, V(up_tls.ciphers),  \
+	  "TLS 1.2 ciphers for https:// origins")                                                            \
+	X(CLIENT_TLS13_CIPHERS, VHOST, "client-tls13-ciphers", "", TEXT, WORKS, ONCE, entry,                 \
+	  V(up_tls.tls13_ciphers), "TLS 1.3 ciphers for https:// origins")                                   \
+	X(CLIENT_OPTION_SET, VHOST, "ssl-client-option-set", "", BITS, WORKS, REPEATS, bits,                 \
+	  V(up_tls.options_set), "OpenSSL options to set for https:// origins")                              \
+	X(CLIENT_OPTION_CLEAR, VHOST, "ssl-client-option-clear", "", BITS, WORKS, REPEATS, bits,             \
+	  V(up_tls.options_clear), "OpenSSL options to clear for https:// origins")                          \
 	X(ENABLE_CLIENT_SSL, VHOST, "enable-client-ssl", "", BOOL, NOTHING, ONCE, none, 0,                   \
 	  "an origin's https:// says it")                                                                    \
 	X(LONG_POLL, VHOST, "h2-half-closed-long-poll", "", BOOL, NOTHING, ONCE, none, 0,                    \
@@ -271,6 +274,16 @@ enum conf_key_flags {
 	/* mount */                                                                                          \
 	X(MOUNTPOINT, MOUNT, "mountpoint", "", TEXT, WORKS, ONCE, mountpoint, 0, "path it is served under")  \
 	X(ORIGIN, MOUNT, "origin", "", TEXT, WORKS, ONCE, origin, 0, "where it comes from")                  \
+	X(UPSTREAM_NAME, MOUNT, "upstream-name", "", TEXT, WORKS, ONCE, upstream_name, 0,                    \
+	  "whom an https:// origin's certificate has to be for, and its SNI; the origin's host without")     \
+	X(UPSTREAM_CA, MOUNT, "upstream-ca", "", TEXT, WORKS, ONCE, cert_file, D(tls.ca),                    \
+	  "CA certificates that an https:// origin's is checked against, PEM; client-ssl-ca without")        \
+	X(UPSTREAM_CERT, MOUNT, "upstream-cert", "", TEXT, WORKS, ONCE, cert_file, D(tls.cert),              \
+	  "certificate that an https:// origin is shown, PEM; client-ssl-cert without")                      \
+	X(UPSTREAM_KEY, MOUNT, "upstream-key", "", TEXT, WORKS, ONCE, cert_file, D(tls.key),                 \
+	  "its private key, PEM")                                                                            \
+	X(UPSTREAM_VERIFY, MOUNT, "upstream-verify", "", BOOL, WORKS, ONCE, upstream_verify, 0,              \
+	  "no: whoever answers at an https:// origin is believed; yes without")                              \
 	X(MOUNT_LIMITS, MOUNT, "limits", "", SECTION, WORKS, ONCE, mount_limits, 0, "limits of this mount")  \
 	X(MOUNT_TIMEOUTS, MOUNT, "timeouts", "", SECTION, WORKS, ONCE, mount_timeouts, 0,                    \
 	  "timeouts of this mount")                                                                          \
@@ -345,7 +358,6 @@ enum conf_key_flags {
 #define CONF_REQUEST_HEADERS "fields that are set for the upstream"
 #define CONF_REQUEST_HEADERS_ADD "fields that are added for the upstream"
 #define CONF_REQUEST_HEADERS_REMOVE "names of fields that the upstream does not get"
-#define CONF_HTTPS_LATER "https:// origins are not served"
 #define CONF_FILES_LATER "files are not served"
 
 enum conf_key_id {

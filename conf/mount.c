@@ -22,9 +22,9 @@ void conf_set_mountpoint(struct conf_loader *l, const struct conf_key *k, void *
 	d->written = arena_dup(&l->c->arena, written);
 }
 
-/* The one target of this address. */
+/* The one target of this address, to which TLS is spoken in this way (NULL: it is not). */
 static struct conf_target *target_of(struct conf_loader *l, const struct conf_origin *o, struct str address,
-				     bool is_name, const struct conf_node *at)
+				     bool is_name, const struct conf_up_tls *tls, const struct conf_node *at)
 {
 	struct config *c = l->c;
 	struct conf_target *t;
@@ -36,6 +36,8 @@ static struct conf_target *target_of(struct conf_loader *l, const struct conf_or
 	else
 		name = arena_printf(&c->arena, o->is_ip6 ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(address),
 				    o->port);
+	if (tls)
+		name = conf_https_name(l, name, tls);
 	slot = conf_map_at(&l->tmp, &l->targets, name);
 	if (*slot)
 		return *slot;
@@ -48,6 +50,10 @@ static struct conf_target *target_of(struct conf_loader *l, const struct conf_or
 		.port = o->is_unix ? 0 : o->port,
 		.pos = at->pos,
 	};
+	if (tls) {
+		t->tls = arena_new(&c->arena, struct conf_up_tls);
+		*t->tls = *tls;
+	}
 	arena_grow(&c->arena, c->targets, c->ntargets, l->targets_cap);
 	c->targets[c->ntargets++] = t;
 	return t;
@@ -82,8 +88,7 @@ void conf_set_origin(struct conf_loader *l, const struct conf_key *k, void *obje
 	struct conf_mount_draft *d = object;
 	const char *remedy = NULL, *reason;
 	struct conf_origin o;
-	struct str text, address;
-	bool is_name;
+	struct str text;
 
 	(void)k;
 	if (!conf_take_text(l, v, &text))
@@ -95,10 +100,9 @@ void conf_set_origin(struct conf_loader *l, const struct conf_key *k, void *obje
 	}
 	d->has_origin = true;
 	d->m.kind = o.kind;
+	d->origin = o;
 	switch (o.kind) {
 	case CONF_ORIGIN_PROXY:
-		if (host_of(l, &o, v, &address, &is_name))
-			d->m.target = target_of(l, &o, address, is_name, v);
 		d->m.base = arena_dup(&l->c->arena, o.base);
 		break;
 	case CONF_ORIGIN_REDIRECT:
@@ -243,10 +247,23 @@ static void make_headers(struct conf_loader *l, struct conf_mount_draft *d, cons
 	conf_make_headers(l, &up, true, &d->m.request_headers, &d->m.nrequest_headers);
 }
 
+/* When it is known how it is spoken to. */
+static void finish_proxy(struct conf_loader *l, struct conf_mount_draft *d)
+{
+	const struct conf_node *origin = d->seen[CONF_KEY_ORIGIN];
+	const struct conf_origin *o = &d->origin;
+	struct str address;
+	bool is_name;
+
+	if (d->has_origin && conf_finish_up_tls(l, d) && o->kind == CONF_ORIGIN_PROXY &&
+	    host_of(l, o, origin, &address, &is_name))
+		d->m.target = target_of(l, o, address, is_name, o->tls ? &d->tls : NULL, origin);
+}
+
 static void load_mount(struct conf_loader *l, struct conf_vhost_draft *vhost, const struct conf_node *node,
 		       struct conf_mount *out)
 {
-	struct conf_mount_draft d = { .guarded = vhost->guarded };
+	struct conf_mount_draft d = { .guarded = vhost->guarded, .tls = vhost->up_tls };
 
 	d.m.kind = CONF_ORIGIN_NOT_SERVED;
 	d.m.redirect_status = 301;
@@ -262,6 +279,7 @@ static void load_mount(struct conf_loader *l, struct conf_vhost_draft *vhost, co
 		d.m.pos = d.seen[CONF_KEY_MOUNTPOINT]->pos;
 	if (d.m.exact)
 		d.m.mountpoint = d.written;
+	finish_proxy(l, &d);
 	finish_redirect(l, &d);
 	finish_auth(l, &d, &vhost->v);
 	make_headers(l, &d, &vhost->v);

@@ -217,11 +217,11 @@ static const char *unix_origin(struct str s, struct conf_origin *o, const char *
 	return NULL;
 }
 
-/* "127.0.0.1:8080/base", "[::1]:8080", "localhost" */
+/* "127.0.0.1:8080/base", "[::1]:8080", "localhost"; o->port is the scheme's */
 static const char *tcp_origin(struct str s, struct conf_origin *o, const char **remedy)
 {
 	size_t n = 0;
-	uint64_t port = 80;
+	uint64_t port = o->port;
 	struct str host, rest;
 
 	while (n < s.n && s.p[n] != '/' && s.p[n] != '?' && s.p[n] != '#')
@@ -289,6 +289,7 @@ const char *conf_origin_parse(struct str s, struct conf_origin *o, const char **
 		{ STR("gzip://"), "files" },
 	};
 	const char *reason;
+	struct str rest;
 
 	*o = (struct conf_origin){ .kind = CONF_ORIGIN_PROXY };
 	for (size_t i = 0; i < ARRAY_SIZE(not_served); i++) {
@@ -301,19 +302,18 @@ const char *conf_origin_parse(struct str s, struct conf_origin *o, const char **
 	if (s.n && (s.p[0] == '>' || s.p[0] == '^') &&
 	    (str_starts(after(s, 1), STR("https://")) || str_starts(after(s, 1), STR("http://"))))
 		return redirect(s, o, remedy);
-	if (str_starts(s, STR("https://"))) {
-		*remedy = "serve plain HTTP on a Unix socket or on loopback: unix:/run/app.sock";
-		return "https:// origins are not served yet";
-	}
+	o->tls = str_starts(s, STR("https://"));
+	o->port = o->tls ? 443 : 80;
+	rest = after(s, o->tls ? 8 : str_starts(s, STR("http://")) ? 7 : 0);
 	if (str_starts(s, STR("unix:"))) {
 		reason = unix_origin(after(s, 5), o, remedy);
-	} else if (str_starts(s, STR("http://+"))) {
-		reason = unix_origin(after(s, 8), o, remedy);
-	} else if (str_starts(s, STR("http://unix:"))) {
-		*remedy = "write unix:/run/app.sock:/base";
+	} else if (rest.p > s.p && str_starts(rest, STR("+"))) {
+		reason = unix_origin(after(rest, 1), o, remedy);
+	} else if (rest.p > s.p && str_starts(rest, STR("unix:"))) {
+		*remedy = o->tls ? "write https://+/run/app.sock:/base" : "write unix:/run/app.sock:/base";
 		return "this is another server's way of naming a socket";
-	} else if (str_starts(s, STR("http://"))) {
-		reason = tcp_origin(after(s, 7), o, remedy);
+	} else if (rest.p > s.p) {
+		reason = tcp_origin(rest, o, remedy);
 	} else {
 		*remedy = ORIGIN_FORMS;
 		return "this is no origin";

@@ -145,6 +145,7 @@ enum { CONF_UNIX_PATH_BYTES = 107 };
 
 struct conf_origin {
 	enum conf_origin_kind kind;
+	bool tls;
 	bool is_unix;
 	struct str address;  /* socket path, or host as written, without brackets */
 	bool is_ip6;
@@ -236,6 +237,7 @@ struct conf_vhost_draft {
 	struct conf_acme_keys acme;
 	const struct conf_node *acme_at; /* what says that its certificate is obtained; NULL: nothing does */
 	struct conf_entry client_cert_ca;
+	struct conf_up_tls up_tls; /* of its mounts, where they do not say otherwise */
 	bool client_cert_required;
 	struct str unix_user, unix_group;
 	unsigned unix_mode;
@@ -253,6 +255,8 @@ struct conf_mount_draft {
 	struct str written;      /* the mountpoint, perhaps with a '/' at its end */
 	struct str redirect_url; /* as it was written */
 	bool has_query;          /* in there is a '?' or '#' */
+	struct conf_origin origin; /* slices of its value */
+	struct conf_up_tls tls;
 	bool has_origin;         /* one that can be read */
 	bool guarded; /* something that is not enforced yet protects it: 501 */
 	const struct conf_node *seen[CONF_KEY_COUNT];
@@ -321,6 +325,12 @@ void conf_walk_acme(struct conf_loader *l, struct conf_vhost_draft *d, const str
 void conf_check_acme(struct conf_loader *l, struct conf_vhost_draft *d);
 void conf_add_acme(struct conf_loader *l, const struct conf_vhost_draft *d, struct conf_vhost *v);
 void conf_finish_acme(struct conf_loader *l);
+/* https.c: what a vhost's keys for https:// origins say together */
+void conf_finish_client_tls(struct conf_loader *l, struct conf_vhost_draft *d);
+/* The same of a mount, whose origin is o: d->tls is whole then. False: an error was reported. */
+bool conf_finish_up_tls(struct conf_loader *l, struct conf_mount_draft *d);
+/* The name of the target at that place (its name without TLS) to which TLS is spoken in this way. */
+struct str conf_https_name(struct conf_loader *l, struct str place, const struct conf_up_tls *tls);
 /* When all vhosts are there: each listener's list of them. */
 void conf_finish_listeners(struct conf_loader *l);
 /* raw.c: whether the options of this protocol are those of raw connections */

@@ -14,6 +14,13 @@ void conf_set_entry(struct conf_loader *l, const struct conf_key *k, void *objec
 		*entry = (struct conf_entry){ .text = arena_dup(&l->c->arena, text), .pos = v->pos };
 }
 
+static bool is_private_key(const struct conf_key *k)
+{
+	ptrdiff_t id = k - conf_keys();
+
+	return id == CONF_KEY_HOST_SSL_KEY || id == CONF_KEY_CLIENT_SSL_KEY || id == CONF_KEY_UPSTREAM_KEY;
+}
+
 /* The path of a file that the parent reads. */
 static struct conf_entry file(struct conf_loader *l, const struct conf_key *k, const struct conf_node *v,
 			      struct str text, bool needed)
@@ -27,7 +34,7 @@ static struct conf_entry file(struct conf_loader *l, const struct conf_key *k, c
 	}
 	f = conf_file_at(l, entry.text, v->pos);
 	f->audience |= CONF_FOR_WORKERS;
-	f->secret |= k - conf_keys() == CONF_KEY_HOST_SSL_KEY;
+	f->secret |= is_private_key(k);
 	f->needed |= needed;
 	return entry;
 }

@@ -290,6 +290,7 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 		conf_error(l, node, "add \"name\": \"www.example.com\"", "this vhost has no name");
 	conf_check_acme(l, &d);
 	conf_finish_tls(l, &d);
+	conf_finish_client_tls(l, &d);
 	conf_check_raw(l, &d);
 	conf_load_listeners(l, &d);
 	check_name(l, &d);

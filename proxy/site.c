@@ -3,6 +3,7 @@
 #include "core/target.h"
 #include "proxy/alog.h"
 #include "proxy/auth.h"
+#include "proxy/clients.h"
 #include "proxy/context.h"
 #include "proxy/raw.h"
 #include "proxy/tables.h"
@@ -25,10 +26,13 @@ struct site {
 	struct map log_paths;       /* logs, by path */
 	struct alog **logs;         /* in the order of config.logs */
 	struct up_target **targets; /* in the order of config.targets */
+	struct tls_client **clients; /* in the same; NULL: TLS is not spoken, or not yet built */
+	struct clients making;      /* of these, until they are */
 	struct map guards;          /* by path */
 	struct guard *first_guard;
 	struct auth_allowance allowance;
 	size_t next_vhost;          /* whose TLS context is to be built */
+	size_t next_target;         /* the same */
 	bool is_ready, is_wrong;
 	int64_t date_s;             /* what `date` says */
 	char date[32];
@@ -103,6 +107,8 @@ struct site *site_open(struct config *c)
 		map_add(&s->files, map_hash(c->files[i]->path), c->files[i]->path, c->files[i]);
 	open_logs(s);
 	s->targets = arena_zalloc(&s->arena, c->ntargets * sizeof(struct up_target *));
+	s->clients = arena_zalloc(&s->arena, c->ntargets * sizeof(struct tls_client *));
+	clients_init(&s->making, &s->arena, &s->files, c->ntargets);
 	return s;
 }
 
@@ -158,7 +164,7 @@ static void build_targets(struct site *s, struct conf_report *r)
 		bool ok = site_place(t, &at);
 
 		if (ok)
-			s->targets[i] = up_target_get(t->name, &at, &limits, NULL);
+			s->targets[i] = up_target_get(t->name, &at, &limits, s->clients[i]);
 		else
 			conf_report_add(r, CONF_ERROR, t->pos, NULL,
 					"%.*s is no address that can be connected to", STR_ARG(t->name));
@@ -261,6 +267,7 @@ static void bind_pages(struct site *s)
 static void finish(struct site *s, struct conf_report *r)
 {
 	build_guards(s, r);
+	clients_fini(&s->making);
 	build_targets(s, r);
 	if (s->is_wrong)
 		return;
@@ -300,6 +307,18 @@ static struct tls_context *context_for(struct site *s, const struct conf_vhost *
 	return tls_context_get(old);
 }
 
+/* False: there was nothing to be done. */
+static bool build_client(struct site *s, size_t i, struct conf_report *r)
+{
+	const struct conf_target *t = s->conf->targets[i];
+
+	if (!t->tls)
+		return false;
+	s->clients[i] = clients_make(&s->making, t, r);
+	s->is_wrong |= !s->clients[i];
+	return true;
+}
+
 int site_build(struct site *s, uint64_t max_us, struct conf_report *r)
 {
 	uint64_t begin_us = loop_clock_us();
@@ -314,6 +333,12 @@ int site_build(struct site *s, uint64_t max_us, struct conf_report *r)
 		if (v->tls)
 			v->client_ca = tls_context_client_ca(v->tls);
 		if (max_us && loop_clock_us() - begin_us >= max_us)
+			return 0;
+	}
+	while (s->next_target < s->conf->ntargets) {
+		bool did = build_client(s, s->next_target++, r);
+
+		if (did && max_us && loop_clock_us() - begin_us >= max_us)
 			return 0;
 	}
 	finish(s, r);
@@ -344,9 +369,13 @@ void site_put(struct site *s)
 	for (size_t i = 0; i < s->tables.nvhosts; i++)
 		if (s->tables.vhosts[i].tls)
 			tls_context_put(s->tables.vhosts[i].tls);
-	for (size_t i = 0; i < s->conf->ntargets; i++)
+	for (size_t i = 0; i < s->conf->ntargets; i++) {
 		if (s->targets[i])
 			up_target_put(s->targets[i]);
+		if (s->clients[i])
+			tls_client_put(s->clients[i]);
+	}
+	clients_fini(&s->making);
 	for (size_t i = 0; i < s->conf->nlogs; i++)
 		alog_put(s->logs[i]);
 	for (struct guard *g = s->first_guard; g; g = g->next)
@@ -356,8 +385,26 @@ void site_put(struct site *s)
 	free(s);
 }
 
+static void look_over_clients(const struct config *c, struct arena *a, const struct map *files,
+			      struct tls_client **clients, struct conf_report *r)
+{
+	struct clients making;
+
+	clients_init(&making, a, files, c->ntargets);
+	for (size_t i = 0; i < c->ntargets; i++) {
+		const struct conf_target *t = c->targets[i];
+
+		if (t->tls && clients_are_whole(&making, t))
+			clients[i] = clients_make(&making, t, r);
+		if (clients[i])
+			clients_warn(&making, clients[i], t, r);
+	}
+	clients_fini(&making);
+}
+
 /* What there is to be said about each certificate and password file, whatever else is wrong. */
-static void look_over(const struct config *c, struct tls_context **contexts, struct conf_report *r)
+static void look_over(const struct config *c, struct tls_context **contexts, struct tls_client **clients,
+		      struct conf_report *r)
 {
 	struct arena a;
 	struct map files, guards;
@@ -384,6 +431,7 @@ static void look_over(const struct config *c, struct tls_context **contexts, str
 			auth_put(read_users(f, r));
 		}
 	}
+	look_over_clients(c, &a, &files, clients, r);
 	arena_fini(&a);
 }
 
@@ -391,9 +439,10 @@ void site_try(struct config *c, struct conf_report *r)
 {
 	/* kept to the end, so that the site need not make them again */
 	struct tls_context **contexts = base_zalloc((c->nvhosts + 1) * sizeof(struct tls_context *));
+	struct tls_client **clients = base_zalloc((c->ntargets + 1) * sizeof(struct tls_client *));
 	struct site *s = NULL;
 
-	look_over(c, contexts, r);
+	look_over(c, contexts, clients, r);
 	if (!r->counts[CONF_ERROR])
 		s = site_new(conf_get(c), r);
 	if (s)
@@ -402,6 +451,10 @@ void site_try(struct config *c, struct conf_report *r)
 		if (contexts[i])
 			tls_context_put(contexts[i]);
 	free(contexts);
+	for (size_t i = 0; i < c->ntargets; i++)
+		if (clients[i])
+			tls_client_put(clients[i]);
+	free(clients);
 	conf_put(c);
 	conf_report_sort(r);
 }

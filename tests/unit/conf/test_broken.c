@@ -98,6 +98,12 @@ static void tls(void **state)
 	run_file("tests/unit/conf/broken-tls.txt", 15);
 }
 
+static void https(void **state)
+{
+	(void)state;
+	run_file("tests/unit/conf/broken-https.txt", 6);
+}
+
 static void expect(struct str input, const char *expected)
 {
 	struct loaded l = load_str(input);
@@ -264,6 +270,7 @@ int main(void)
 		cmocka_unit_test(syntax), cmocka_unit_test(keys),	 cmocka_unit_test(vhosts),
 		cmocka_unit_test(routing),
 		cmocka_unit_test(tls),
+		cmocka_unit_test(https),
 		cmocka_unit_test(bytes),  cmocka_unit_test(bombs),	 cmocka_unit_test(too_large),
 		cmocka_unit_test(files),  cmocka_unit_test(many_errors),
 	};

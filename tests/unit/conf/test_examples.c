@@ -42,7 +42,7 @@ static void counts(void **state)
 		{ "lwsws-plugin-dir", "ten-lines.yaml", 0, 0, 1 },
 		{ "lwsws-global", NULL, 1, 0, 2 }, /* nothing to listen on */
 		{ "mount-options", NULL, 0, 5, 10 },
-		{ "vhost-options", NULL, 0, 0, 6 },
+		{ "vhost-options", NULL, 0, 0, 2 },
 		{ "acme-vhost", NULL, 0, 0, 1 }, /* a directory that has moved */
 		{ "raw-fallback", NULL, 0, 2, 0 },
 		{ "proxytest", NULL, 1, 0, 1 }, /* https:// origins are not served yet */

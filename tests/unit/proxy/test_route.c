@@ -4,6 +4,7 @@
 #include "proxy/page.h"
 #include "proxy/tables.h"
 #include "tests/unit/proxy/conf.h"
+#include "tests/unit/proxy/no_clients.h"
 #include "tests/unit/support/ends.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"

@@ -2,6 +2,7 @@
 #include "proxy/site.h"
 #include "core/loop.h"
 #include "tests/unit/proxy/conf.h"
+#include "tests/unit/proxy/no_clients.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
 
