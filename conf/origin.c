@@ -217,11 +217,11 @@ static const char *unix_origin(struct str s, struct conf_origin *o, const char *
 	return NULL;
 }
 
-/* "127.0.0.1:8080/base", "[::1]:8080", "localhost"; o->port is the scheme's */
+/* "127.0.0.1:8080/base", "[::1]:8080", "localhost" */
 static const char *tcp_origin(struct str s, struct conf_origin *o, const char **remedy)
 {
 	size_t n = 0;
-	uint64_t port = o->port;
+	uint64_t port = o->tls ? 443 : 80;
 	struct str host, rest;
 
 	while (n < s.n && s.p[n] != '/' && s.p[n] != '?' && s.p[n] != '#')
@@ -303,7 +303,6 @@ const char *conf_origin_parse(struct str s, struct conf_origin *o, const char **
 	    (str_starts(after(s, 1), STR("https://")) || str_starts(after(s, 1), STR("http://"))))
 		return redirect(s, o, remedy);
 	o->tls = str_starts(s, STR("https://"));
-	o->port = o->tls ? 443 : 80;
 	rest = after(s, o->tls ? 8 : str_starts(s, STR("http://")) ? 7 : 0);
 	if (str_starts(s, STR("unix:"))) {
 		reason = unix_origin(after(s, 5), o, remedy);
