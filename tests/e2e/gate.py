@@ -200,7 +200,8 @@ class Gate:
     def configure(self, *vhosts, **global_keys):
         """Writes the configuration file; when Gatehouse runs, reload() makes it read it."""
         for vhost in vhosts:
-            vhost.setdefault("port", str(self.tls_port if "host-ssl-cert" in vhost else self.plain_port))
+            is_tls = "host-ssl-cert" in vhost or "acme" in vhost
+            vhost.setdefault("port", str(self.tls_port if is_tls else self.plain_port))
         keys = {"count-threads": "2", "state-dir": self.folder.path,
                 "control-socket": self.folder / "control"}
         keys.update({key.replace("_", "-"): value for key, value in global_keys.items()})
