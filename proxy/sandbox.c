@@ -1,4 +1,5 @@
 #include "proxy/sandbox.h"
+#include <fcntl.h>
 #include <linux/landlock.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
@@ -34,10 +35,48 @@ static uint64_t landlock_rights(long version)
 }
 
 /*
- * No rule follows, so nothing of it is left. Not among the rights: connecting to a Unix socket by its path,
- * which is what workers do.
+ * What is read again and again, as it changes: how names are looked up (getaddrinfo), and what CAs the system
+ * trusts. Folders, as files in them are replaced. Columns: folder, roles.
  */
-const char *sandbox_leave_files(void)
+#define FOLDER_TABLE(X)                                                                  \
+	X("/etc", MSG_HELPERS)                   /* resolv.conf, hosts, nsswitch.conf */ \
+	X("/run/systemd/resolve", MSG_HELPERS)   /* where resolv.conf may lead to */     \
+	X("/run/resolvconf", MSG_HELPERS)                                                \
+	X("/run/NetworkManager", MSG_HELPERS)                                            \
+	X("/usr/lib/ssl", MSG_ACME)              /* and where /etc/ssl/certs may lead */ \
+	X("/usr/share/ca-certificates", MSG_ACME)                                        \
+	X("/usr/local/share/ca-certificates", MSG_ACME)
+
+static const struct {
+	const char *path;
+	unsigned roles;
+} folders[] = {
+#define X(path, roles) { path, roles },
+	FOLDER_TABLE(X)
+#undef X
+};
+
+/* One that is not there is not missed. */
+static bool leave_open(int ruleset, const char *path)
+{
+	struct landlock_path_beneath_attr attr = {
+		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
+		.parent_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+	};
+	long r;
+
+	if (attr.parent_fd < 0)
+		return true;
+	r = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0);
+	close(attr.parent_fd);
+	return r == 0;
+}
+
+/*
+ * Without a folder in the table nothing of it is left. Not among the rights: connecting to a Unix socket
+ * by its path, which is what workers do.
+ */
+const char *sandbox_leave_files(enum msg_role role)
 {
 	struct landlock_ruleset_attr attr = { 0 };
 	long version = landlock_version();
@@ -50,7 +89,10 @@ const char *sandbox_leave_files(void)
 	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
 	if (fd < 0)
 		return "landlock_create_ruleset";
-	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+	for (size_t i = 0; i < ARRAY_SIZE(folders) && !wrong; i++)
+		if ((folders[i].roles & role) && !leave_open(fd, folders[i].path))
+			wrong = folders[i].path;
+	if (!wrong && syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		wrong = "landlock_restrict_self";
 	close(fd);
 	return wrong;
@@ -62,7 +104,10 @@ enum rule {
 	ALLOW,
 	REFUSE,      /* EACCES: libraries try it, and can do without */
 	NOT_EXEC,    /* memory that is never executed */
+	NO_LIBRARY,  /* the same, but a library that cannot be loaded is done without */
 	STREAM,      /* a stream socket to an upstream */
+	LOOK_UP,     /* the same, and what looks up names */
+	WAITING,     /* how much a socket has to be read */
 	UNSENT,      /* how much a socket has still to send */
 	OWN_PROCESS, /* signals, but to nobody else */
 	BY_FD,       /* of an open descriptor */
@@ -131,6 +176,35 @@ enum rule {
 	X(restart_syscall, ALL, ALLOW, "a call goes on after SIGCONT")                                    \
 	X(exit, ALL, ALLOW, "the end")                                                                    \
 	X(exit_group, ALL, ALLOW, "the end")                                                              \
+	/* getaddrinfo */                                                                                 \
+	X(socket, MSG_HELPERS, LOOK_UP, "name servers")                                                   \
+	X(connect, MSG_HELPERS, ALLOW, "name servers; a CA")                                              \
+	X(bind, MSG_HELPERS, ALLOW, "which kinds of address are there? (netlink)")                        \
+	X(sendmmsg, MSG_HELPERS, ALLOW, "both questions at once")                                         \
+	X(ioctl, MSG_HELPERS, WAITING, "how long is the answer?")                                         \
+	X(uname, MSG_HELPERS, ALLOW, "the machine's own name")                                            \
+	X(open, MSG_HELPERS, ALLOW, "what landlock leaves: resolv.conf, CA certificates")                 \
+	X(openat, MSG_HELPERS, ALLOW, "the same")                                                         \
+	X(stat, MSG_HELPERS, ALLOW, "the same")                                                           \
+	X(newfstatat, MSG_HELPERS, ALLOW, "the same")                                                     \
+	X(statx, MSG_HELPERS, ALLOW, "the same")                                                          \
+	X(access, MSG_HELPERS, ALLOW, "the same")                                                         \
+	X(readlink, MSG_HELPERS, ALLOW, "the same")                                                       \
+	X(pread64, MSG_HELPERS, ALLOW, "the same")                                                        \
+	X(getdents64, MSG_HELPERS, ALLOW, "the same")                                                     \
+	X(mmap, MSG_HELPERS, NO_LIBRARY, "services of nsswitch.conf that are libraries")                  \
+	/* a process for each order, or question */                                                       \
+	X(clone, MSG_HELPERS, ALLOW, "fork")                                                              \
+	X(fork, MSG_HELPERS, ALLOW, "the same, elsewhere")                                                \
+	X(set_robust_list, MSG_HELPERS, ALLOW, "fork, in the child")                                      \
+	X(rseq, MSG_HELPERS, ALLOW, "the same")                                                           \
+	X(wait4, MSG_HELPERS, ALLOW, "its end")                                                           \
+	X(prctl, MSG_HELPERS, ALLOW, "which comes with its parent's")                                     \
+	X(alarm, MSG_HELPERS, ALLOW, "or in time")                                                        \
+	X(setitimer, MSG_HELPERS, ALLOW, "the same")                                                      \
+	X(socketpair, MSG_HELPERS, ALLOW, "between the two")                                              \
+	X(close_range, MSG_HELPERS, ALLOW, "what is not for the child")                                   \
+	X(memfd_create, MSG_ACME, ALLOW, "what the parent is to write")                                   \
 	/* the leak checker stops the process from a thread that reads its memory; reports name source */ \
 	X(open, SANITIZER, ALLOW, "/proc/self/maps, the program for its symbols")                         \
 	X(openat, SANITIZER, ALLOW, "the same")                                                           \
@@ -186,6 +260,36 @@ static int allow_sockets(scmp_filter_ctx c, int call)
 	return r;
 }
 
+/* For names: datagrams, and the kernel's list of addresses (rtnetlink). */
+static int allow_look_up(scmp_filter_ctx c, int call)
+{
+	static const struct {
+		int family, kind;
+	} more[] = { { AF_INET, SOCK_DGRAM }, { AF_INET6, SOCK_DGRAM }, { AF_NETLINK, SOCK_RAW } };
+	const scmp_datum_t kind = ~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC) & UINT32_MAX;
+	int r = allow_sockets(c, call);
+
+	for (size_t i = 0; i < ARRAY_SIZE(more) && r == 0; i++) {
+		const struct scmp_arg_cmp all[] = {
+			SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)more[i].family, 0),
+			SCMP_A1_32(SCMP_CMP_MASKED_EQ, kind, (scmp_datum_t)more[i].kind),
+			SCMP_A2_32(SCMP_CMP_EQ, 0, 0), /* NETLINK_ROUTE; of the others the usual one */
+		};
+
+		r = seccomp_rule_add_array(c, SCMP_ACT_ALLOW, call, ARRAY_SIZE(all), all);
+	}
+	return r;
+}
+
+/* With the bits, refused by EACCES; without, allowed. */
+static int refuse_exec(scmp_filter_ctx c, int call)
+{
+	struct scmp_arg_cmp exec = SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC);
+	int r = allow_if(c, call, SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+
+	return r ? r : seccomp_rule_add_array(c, SCMP_ACT_ERRNO(EACCES), call, 1, &exec);
+}
+
 /* By path it is refused, as files are. Both calls have the flag; at different places. */
 static int allow_by_fd(scmp_filter_ctx c, int call)
 {
@@ -209,8 +313,14 @@ static int add(scmp_filter_ctx c, const struct row *row)
 		return seccomp_rule_add_array(c, SCMP_ACT_ERRNO(EACCES), row->call, 0, NULL);
 	case NOT_EXEC:
 		return allow_if(c, row->call, SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	case NO_LIBRARY:
+		return refuse_exec(c, row->call);
 	case STREAM:
 		return allow_sockets(c, row->call);
+	case LOOK_UP:
+		return allow_look_up(c, row->call);
+	case WAITING:
+		return allow_if(c, row->call, SCMP_A1_32(SCMP_CMP_EQ, FIONREAD, 0));
 	case UNSENT:
 		return allow_if(c, row->call, SCMP_A1_32(SCMP_CMP_EQ, SIOCOUTQ, 0));
 	case OWN_PROCESS:
@@ -278,7 +388,7 @@ const char *sandbox_enter(enum msg_role role)
 		wrong = "no_new_privs";
 	/* the leak checker reads /proc/self */
 	if (!wrong && !BASE_SANITIZED)
-		wrong = sandbox_leave_files();
+		wrong = sandbox_leave_files(role);
 	if (!wrong)
 		wrong = leave_system_calls(role);
 	return wrong;

@@ -17,5 +17,5 @@ const char *sandbox_missing(void);
  * why. A system call that no row allows ends the process by SIGSYS.
  */
 const char *sandbox_enter(enum msg_role role) MUST_USE;
-/* The first half of it, for who has no_new_privs: no file can be opened any more. */
-const char *sandbox_leave_files(void) MUST_USE;
+/* The first half of it, for who has no_new_privs: no file can be opened any more, but those of the role. */
+const char *sandbox_leave_files(enum msg_role role) MUST_USE;

@@ -204,7 +204,7 @@ static int files_left(void)
 {
 	int dir = open(folder, O_RDONLY | O_DIRECTORY);
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || sandbox_leave_files())
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || sandbox_leave_files(MSG_WORKER))
 		return NO_SANDBOX;
 	if (open("/etc/passwd", O_RDONLY) >= 0 || open(server.sun_path, O_PATH) < 0)
 		return BAD;
