@@ -105,22 +105,12 @@ static void use_mount(struct arena *a, struct decision *d, const struct site_mou
 	}
 }
 
-void decide_request(struct arena *a, const struct head *h, const struct decide_from *from,
-		    struct decision *out)
+static void choose_mount(struct arena *a, const struct head *h, struct decision *d)
 {
 	bool is_options = str_eq(h->method, STR("OPTIONS"));
-	struct decision *d = out;
 	struct str path, query;
 	const struct site_mount *m;
 
-	*d = (struct decision){ .what = DECIDE_OPTIONS };
-	if (choose_vhost(h, from, d))
-		return;
-	d->reject = find_reject(h, from->global);
-	if (d->reject) {
-		fail(d, ERR_REJECTED);
-		return;
-	}
 	/* RFC 9110 section 7.6.2; TRACE, the other method it is for, is refused earlier */
 	if (is_options && translate_max_forwards(h) == 0)
 		return;
@@ -141,6 +131,22 @@ void decide_request(struct arena *a, const struct head *h, const struct decide_f
 		fail(d, ERR_NOT_FOUND);
 	else
 		use_mount(a, d, m, path, query);
+}
+
+void decide_request(struct arena *a, const struct head *h, const struct decide_from *from,
+		    struct decision *out)
+{
+	struct decision *d = out;
+
+	*d = (struct decision){ .what = DECIDE_OPTIONS };
+	if (choose_vhost(h, from, d))
+		return;
+	choose_mount(a, h, d);
+	/* the page that says so needs its style sheet */
+	if (d->what == DECIDE_STYLE || !(d->reject = find_reject(h, from->global)))
+		return;
+	d->mount = NULL;
+	fail(d, ERR_REJECTED);
 }
 
 void decide_up(const struct decision *d, const struct decide_from *from, struct translate_up *t)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import queue
 import resource
+import select
 import socket
 import threading
 import time
@@ -177,3 +178,31 @@ def test_a_worker_at_rest_uses_no_cpu(gate):
         before, begin = ticks(gate), time.monotonic()
         wait_until(lambda: time.monotonic() - begin > 1, "a second to pass")
         assert ticks(gate) - before <= 2
+
+
+def test_pages_do_not_wait_for_memory_that_others_use_up():
+    """Bodies from an upstream wait for it, pages of Gatehouse's own come from a reserve."""
+    with contextlib.ExitStack() as stack:
+        demo = stack.enter_context(Demo())
+        mounts = [{"mountpoint": "/app", "origin": demo.origin},
+                  {"mountpoint": "/moved", "origin": ">https://b.test"},
+                  {"mountpoint": "/down", "origin": "unix:" + demo.path + ".no"}]
+        gate = stack.enter_context(Gate(tls(mounts=mounts), plain(mounts=mounts), count_threads="1",
+                                        limits={"memory": "1m"}))
+        askers = [stack.enter_context(gate.client(tls=over_tls)) for over_tls in (False, True)]
+        waiting = stack.enter_context(gate.client())
+        hoarders = [stack.enter_context(gate.client(tls=False)) for _ in range(40)]
+        for c in hoarders:
+            c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            c.send_request("GET", "/app/bytes/%d" % (1000 * MIB))
+        wait_until_at_rest(gate)
+        waiting.send_request("GET", "/app/bytes/100000")
+        for c in askers:
+            for path, status in (("/nowhere", 404), ("/down", 503), ("/moved", 301), ("/error.css", 200)):
+                began = time.monotonic()
+                answer = c.get(path)
+                assert answer.status == status and answer.body and time.monotonic() - began < 1
+        assert not select.select([waiting.sock], [], [], 0)[0]
+        for c in hoarders:
+            c.close()
+        assert len(waiting.read_response().body) == 100000
