@@ -303,24 +303,28 @@ def response(body=b"", status="200 OK", **headers):
 class ScriptedUpstream:
     """An upstream on a Unix socket (tcp=True: a port). Connection i runs scripts[i], later ones the last.
 
+    tls=CONTEXT: it is spoken to over TLS. The end of a script is then one without close_notify, if it does
+    not call served.sock.unwrap().
+
     A script is called with a Served in a thread of its own; the connection is closed when it returns. What
     goes wrong in a script fails the test at the end of the with statement.
     """
 
-    def __init__(self, *scripts, tcp=False, backlog=128):
-        self.scripts, self.tcp = scripts, tcp
+    def __init__(self, *scripts, tcp=False, tls=None, backlog=128):
+        self.scripts, self.tcp, self.tls = scripts, tcp, tls
         self.folder = tempfile.mkdtemp(prefix="gh-")
         os.chmod(self.folder, 0o711)
         self.connections, self.errors, self.threads, self.live = 0, [], [], set()
         self.listener = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
         if tcp:
             self.listener.bind(("127.0.0.1", 0))
-            self.origin = "http://127.0.0.1:%d/" % self.listener.getsockname()[1]
+            scheme = "https" if tls else "http"
+            self.origin = "%s://127.0.0.1:%d/" % (scheme, self.listener.getsockname()[1])
         else:
             self.path = os.path.join(self.folder, "up.sock")
             self.listener.bind(self.path)
             os.chmod(self.path, 0o666)
-            self.origin = "unix:" + self.path
+            self.origin = "https://+%s:/" % self.path if tls else "unix:" + self.path
         self.listener.listen(backlog)
 
     def __enter__(self):
@@ -357,6 +361,11 @@ class ScriptedUpstream:
 
     def serve(self, script, sock):
         try:
+            if self.tls:
+                self.live.discard(sock)
+                sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                self.live.add(sock)
+                sock.do_handshake()
             with Served(sock) as served:
                 script(served)
         except (ConnectionError, ssl.SSLError):
