@@ -114,6 +114,7 @@ struct conf_raw {
 	bool redirect_http; /* of a TLS listener: plain HTTP is sent to https:// */
 	bool allow_http;    /* or is served */
 	bool proxy_header;  /* onward is told the client's address */
+	bool transparent;   /* or sees it as that of the connection */
 	struct conf_target *onward; /* NULL: nowhere; never one of config.targets */
 	struct conf_pos pos; /* of the first such key; line 0: there is none */
 };
@@ -300,5 +301,7 @@ struct config {
 };
 
 struct config *conf_get(struct config *c);
+/* Does a listener have the key onward-transparent? */
+bool conf_has_transparent(const struct config *c);
 /* The last one frees it. */
 void conf_put(struct config *c);

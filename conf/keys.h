@@ -331,6 +331,8 @@ enum conf_key_flags {
 	  "where raw connections go: ipv4:A:P, ipv6:[A]:P, unix:/path or name:port")                         \
 	X(RAW_PROXY_HEADER, RAW_PROXY, "onward-proxy-protocol", "", BOOL, WORKS, ONCE, flag, R(proxy_header), \
 	  "it is told the client's address by a PROXY header, version 2")                                    \
+	X(RAW_TRANSPARENT, RAW_PROXY, "onward-transparent", "", BOOL, WORKS, ONCE, flag, R(transparent),     \
+	  "it sees the client's address as the connection's; takes routing, see the README")                 \
 	X(RAW_DEFAULT, RAW_PROXY, "default", "", BOOL, WORKS, ONCE, look, 0, "there is no other")            \
 	X(RAW_RAW, RAW_PROXY, "raw", "", BOOL, WORKS, ONCE, look, 0, "always so")                            \
 	/* acme, and ws-protocols: lws-acme-client */                                                        \

@@ -177,6 +177,9 @@ void conf_check_raw(struct conf_loader *l, const struct conf_vhost_draft *d)
 	else if (raw->onward && !raw->only && !raw->fallback)
 		conf_report_add(l->r, CONF_WARNING, raw->onward->pos,
 				"add \"fallback-listen-accept\": \"1\"", "no connection goes there");
+	if (raw->transparent && raw->onward && raw->onward->is_unix)
+		conf_report_add(l->r, CONF_WARNING, raw->onward->pos, "use \"onward-proxy-protocol\"",
+				"\"onward-transparent\" does nothing: a Unix socket knows no addresses");
 	if (raw->only && d->v.tls)
 		conf_report_add(l->r, CONF_WARNING, raw->pos, "leave \"host-ssl-cert\" out",
 				"on a raw port TLS is the target's business: the certificate is not used");
@@ -211,4 +214,15 @@ void conf_finish_raw(struct conf_loader *l)
 						conf_place(l, first->pos), STR_ARG(n->name));
 		}
 	}
+}
+
+bool conf_has_transparent(const struct config *c)
+{
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		const struct conf_raw *raw = &c->listeners[i]->vhosts[0]->raw;
+
+		if (raw->transparent && raw->onward)
+			return true;
+	}
+	return false;
 }

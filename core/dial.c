@@ -70,26 +70,32 @@ static size_t place_in_turn(const struct dial *d)
 }
 
 /* Nothing is under way any more. */
+static void stop(struct dial *d)
+{
+	timer_stop(&d->timer);
+	addrs_put(d->addrs);
+	d->addrs = NULL;
+	if (d->is_given && d->given >= 0)
+		close(d->given);
+	d->given = -1;
+}
+
 static enum err succeeded(struct dial *d)
 {
 	size_t i = place_in_turn(d);
 
-	timer_stop(&d->timer);
 	stream_own(d->stream, NULL, NULL);
 	d->sys_errno = 0;
 	d->address = addr_hash(&d->addrs->addr[i]);
 	if (d->addrs == d->place->addrs)
 		d->place->good = i;
-	addrs_put(d->addrs);
-	d->addrs = NULL;
+	stop(d);
 	return ERR_OK;
 }
 
 static enum err failed(struct dial *d)
 {
-	timer_stop(&d->timer);
-	addrs_put(d->addrs);
-	d->addrs = NULL;
+	stop(d);
 	if (!is_ours(d->sys_errno))
 		names_failed(d->place);
 	return dial_err(d->sys_errno);
@@ -105,7 +111,20 @@ static uint64_t share_ms(const struct dial *d)
 {
 	uint64_t now_ms = loop_now_ms();
 
-	return d->until_ms > now_ms ? (d->until_ms - now_ms) / (d->addrs->n - d->tried) : 0;
+	return d->until_ms > now_ms ? (d->until_ms - now_ms) / (d->is_given ? 1 : d->addrs->n - d->tried) : 0;
+}
+
+static int take_given(struct dial *d, int family)
+{
+	int fd = d->given, domain = AF_UNSPEC;
+	socklen_t len = sizeof domain;
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || domain != family) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	d->given = -1;
+	return fd;
 }
 
 /* The kernel tells the outcome of a connect by OUT; until then the stream must not believe in it. */
@@ -122,13 +141,14 @@ static void wait_for_outcome(struct dial *d)
 static int try_one(struct dial *d, const struct addr *to)
 {
 	const int on = 1;
-	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int e = 0;
+	int family = to->sa.sa_family, e = 0;
+	int fd = d->is_given ? take_given(d, family)
+			     : socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return errno;
 	/* What leaves is gathered already: to wait for more (RFC 896) would only delay it. */
-	if (to->sa.sa_family != AF_UNIX)
+	if (family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (connect(fd, &to->sa, to->len) < 0)
 		e = errno;
@@ -197,11 +217,13 @@ static void on_ready(struct stream *s)
 
 /* ---- the attempt ---- */
 
-enum err dial_start(struct dial *d, struct place *to, uint64_t timeout_ms,
-		    void (*done)(struct dial *d, enum err e))
+static enum err start(struct dial *d, bool is_given, int given, struct place *to, uint64_t timeout_ms,
+		      void (*done)(struct dial *d, enum err e))
 {
 	*d = (struct dial){
 		.done = done,
+		.is_given = is_given,
+		.given = given,
 		.place = to,
 		.addrs = to->addrs,
 		.first = to->good,
@@ -214,13 +236,23 @@ enum err dial_start(struct dial *d, struct place *to, uint64_t timeout_ms,
 	return try_all(d);
 }
 
+enum err dial_start(struct dial *d, struct place *to, uint64_t timeout_ms,
+		    void (*done)(struct dial *d, enum err e))
+{
+	return start(d, false, -1, to, timeout_ms, done);
+}
+
+enum err dial_start_on(struct dial *d, int fd, struct place *to, uint64_t timeout_ms,
+		       void (*done)(struct dial *d, enum err e))
+{
+	return start(d, true, fd, to, timeout_ms, done);
+}
+
 void dial_cancel(struct dial *d)
 {
 	if (!timer_is_set(&d->timer))
 		return; /* nothing is under way; a stream in d is its taker's */
-	timer_stop(&d->timer);
 	stream_close(d->stream);
 	d->stream = NULL;
-	addrs_put(d->addrs);
-	d->addrs = NULL;
+	stop(d);
 }

@@ -65,6 +65,19 @@ struct msg_logfile {
 	uint32_t index;       /* into config.logs, or MSG_LOG_ERROR */
 };
 
+/* SOURCE_WANTED: a socket is to have this address as its own, towards a raw target. */
+struct msg_source_wanted {
+	uint32_t id;          /* chosen by the worker */
+	uint32_t is_ip6;
+	uint8_t ip[16];       /* in network order, behind it zeros */
+};
+
+/* SOURCE, SOURCE_FAILED */
+struct msg_source {
+	uint32_t id;
+	int32_t error;        /* errno, of SOURCE_FAILED */
+};
+
 struct msg_drain {
 	uint64_t after_ms;    /* what still goes on then is cut; 0: at once */
 };
@@ -189,6 +202,10 @@ enum {
 	/* take no more connections, finish, leave */                                                       \
 	X(DRAIN, drain, MSG_PARENT, MSG_WORKER | MSG_HELPERS, sizeof(struct msg_drain),                     \
 	  sizeof(struct msg_drain), 0)                                                                      \
+	/* what SOURCE_WANTED asked for; or why not */                                                      \
+	X(SOURCE, source, MSG_PARENT, MSG_WORKER, sizeof(struct msg_source), sizeof(struct msg_source), 1)  \
+	X(SOURCE_FAILED, source_failed, MSG_PARENT, MSG_WORKER, sizeof(struct msg_source),                  \
+	  sizeof(struct msg_source), 0)                                                                     \
 	/* what to answer a CA with; TOKEN_HAVE says that it is done. Later: no longer */                   \
 	X(TOKEN, token, MSG_PARENT, MSG_WORKER, sizeof(struct msg_challenge) + 3,                           \
 	  sizeof(struct msg_challenge) + MSG_CHALLENGE_MAX, 0)                                              \
@@ -222,6 +239,8 @@ enum {
 	  sizeof(struct msg_generation) + MSG_TEXT_MAX, 0)                                                  \
 	X(COUNTS, counts, MSG_WORKER, MSG_PARENT, sizeof(struct msg_counts), sizeof(struct msg_counts), 0)  \
 	X(ALIVE, alive, MSG_HELPERS, MSG_PARENT, 0, 0, 0)                                                   \
+	X(SOURCE_WANTED, source_wanted, MSG_WORKER, MSG_PARENT, sizeof(struct msg_source_wanted),           \
+	  sizeof(struct msg_source_wanted), 0)                                                              \
 	/* a file of the store, to be written and served; STORED answers it */                              \
 	X(STORE, store, MSG_ACME, MSG_PARENT, sizeof(struct msg_store) + 1,                                 \
 	  sizeof(struct msg_store) + MSG_PATH_MAX, 1)                                                       \

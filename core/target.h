@@ -106,6 +106,8 @@ struct dial {
 	struct place *place;
 	struct addrs *addrs;   /* while under way */
 	size_t first, tried;   /* where it began; how many were tried in vain */
+	bool is_given;         /* dial_start_on: there is this socket and no other; < 0: it was used */
+	int given;
 	void (*done)(struct dial *d, enum err e);
 };
 
@@ -120,6 +122,9 @@ struct dial {
  */
 enum err dial_start(struct dial *d, struct place *to, uint64_t timeout_ms,
 		    void (*done)(struct dial *d, enum err e)) MUST_USE;
+/* The same with a socket that the caller has made, for one address of its family. It is d's from then on. */
+enum err dial_start_on(struct dial *d, int fd, struct place *to, uint64_t timeout_ms,
+		       void (*done)(struct dial *d, enum err e)) MUST_USE;
 /* Gives up; `done` is not called. Harmless when nothing is under way; a stream that was taken stays. */
 void dial_cancel(struct dial *d);
 /* The error table's row for a connect error. Never ERR_IO: a client is to get an answer. */

@@ -5,6 +5,7 @@
 #include "proxy/logs.h"
 #include "proxy/reload.h"
 #include "proxy/slot.h"
+#include "proxy/source.h"
 #include "proxy/tickets.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -336,6 +337,23 @@ bool parent_on_counts(struct msg_channel *channel, struct msg_in *m)
 	c->counts = *counts;
 	if (p->told != p->current.generation && p->state != PARENT_STOPPING && slot_all_serve(p))
 		parent_serves(p);
+	return true;
+}
+
+/* The key may have gone since it asked. */
+bool parent_on_source_wanted(struct msg_channel *channel, struct msg_in *m)
+{
+	struct child *c = container_of(channel, struct child, channel);
+	const struct msg_source_wanted *w = m->data;
+	int fd = conf_has_transparent(c->parent->current.conf) ? source_make(w) : -EPERM;
+	struct msg_source answer = { .id = w->id, .error = fd < 0 ? -fd : 0 };
+
+	if (fd < 0) {
+		msg_send(channel, MSG_SOURCE_FAILED, &answer, sizeof answer, -1);
+		return true;
+	}
+	msg_send(channel, MSG_SOURCE, &answer, sizeof answer, fd);
+	close(fd);
 	return true;
 }
 

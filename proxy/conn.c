@@ -225,6 +225,7 @@ void conn_open_raw(struct conn *c)
 	const struct raw_plan plan = {
 		.target = l ? site_listener_onward(l) : NULL,
 		.proxy_header = l && site_listener_raw(l)->proxy_header,
+		.transparent = l && site_listener_raw(l)->transparent,
 		.timeouts = site_timeouts(s, &c->facts),
 		.closed = raw_closed,
 		.owner = c,

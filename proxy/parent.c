@@ -7,6 +7,7 @@
 #include "proxy/reload.h"
 #include "proxy/sandbox.h"
 #include "proxy/slot.h"
+#include "proxy/source.h"
 #include "proxy/tickets.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -362,6 +363,22 @@ static bool gives_sockets_away(const struct config *conf)
 	return false;
 }
 
+/* Asked for by a reload, or of a parent that never had it. */
+static void try_sources(const struct config *conf)
+{
+	const struct msg_source_wanted wanted = { .ip = { 127, 0, 0, 1 } };
+	int fd;
+
+	if (!conf_has_transparent(conf))
+		return;
+	fd = source_make(&wanted);
+	if (fd < 0)
+		log_warn("onward-transparent: raw connections will fail: %s: it takes CAP_NET_RAW, and the "
+			 "key when Gatehouse starts", strerror(-fd));
+	else
+		close(fd);
+}
+
 static bool keep_privileges(unsigned more)
 {
 	const char *wrong = priv_keep(more);
@@ -374,12 +391,20 @@ static bool keep_privileges(unsigned more)
 /* What is not asked for at the start cannot come back with a reload. */
 void parent_settle(struct parent *p)
 {
-	set_fd_limit(p, p->current.conf->global.rlimit_nofile);
+	const struct config *conf = p->current.conf;
+	unsigned more = 0;
+
+	set_fd_limit(p, conf->global.rlimit_nofile);
+	try_sources(conf);
 	if (p->state != PARENT_STARTING)
 		return;
 	given_close(&p->given);
 	heir_settle(p);
-	if (!keep_privileges(gives_sockets_away(p->current.conf) ? PRIV_CHOWN : 0))
+	if (gives_sockets_away(conf))
+		more |= PRIV_CHOWN;
+	if (conf_has_transparent(conf))
+		more |= PRIV_SOURCE;
+	if (!keep_privileges(more))
 		parent_give_up(p);
 }
 
@@ -436,7 +461,7 @@ int parent_run(const struct parent_options *o)
 	log_open(STDERR_FILENO, o->log_level, "parent");
 	given_open(&p.given);
 	set_fd_limit(&p, 0);
-	if (!keep_privileges(PRIV_CHOWN | PRIV_RESOURCE))
+	if (!keep_privileges(PRIV_CHOWN | PRIV_RESOURCE | PRIV_SOURCE))
 		return EXIT_FAILURE;
 	if (!open_parent(&p)) {
 		fprintf(stderr, "gatehouse: cannot start: %s\n", strerror(errno));

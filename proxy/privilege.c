@@ -119,6 +119,7 @@ static bool keep_flags(cap_t to, cap_t from, unsigned more)
 		{ CAP_SETGID, true },
 		{ CAP_CHOWN, (more & PRIV_CHOWN) != 0 },
 		{ CAP_SYS_RESOURCE, (more & PRIV_RESOURCE) != 0 },
+		{ CAP_NET_RAW, (more & PRIV_SOURCE) != 0 },
 	};
 	/* inheritable: a new binary that takes over is to have them as well */
 	const cap_flag_t flags[] = { CAP_PERMITTED, CAP_EFFECTIVE, CAP_INHERITABLE };

@@ -40,6 +40,7 @@ bool priv_equal(const struct priv_user *a, const struct priv_user *b);
 enum priv_more {
 	PRIV_CHOWN = 1,    /* a Unix socket's file goes to another user */
 	PRIV_RESOURCE = 2, /* more descriptors than it was started with */
+	PRIV_SOURCE = 4,   /* sockets with a client's address (IP_TRANSPARENT) */
 };
 
 /*

@@ -1,5 +1,6 @@
 #include "proxy/raw.h"
 #include "core/log.h"
+#include "proxy/source.h"
 #include "raw-fallback/pp.h"
 #include "raw-fallback/relay.h"
 #include <netinet/in.h>
@@ -31,9 +32,10 @@ struct raw {
 	struct raw_target *target;
 	struct stream *down; /* the relay's, once there is one */
 	struct dial dial;
+	struct source source; /* the dial's, where that is transparent */
 	struct relay *relay;
 	const struct site_conn *facts;
-	bool proxy_header;
+	bool proxy_header, transparent;
 	uint64_t begin_ms, connect_ms, ride_out_ms, idle_ms, ping_ms, ping_timeout_ms;
 	char local[ADDR_TEXT_BYTES]; /* our end of the connection to the target */
 	void (*closed)(void *owner);
@@ -124,6 +126,7 @@ static void give_up(struct raw *r, enum err why)
 {
 	log_note("%s: no raw connection to %s: %s", r->facts->peer_host, r->target->name, err_text(why));
 	dial_cancel(&r->dial);
+	source_cancel(&r->source);
 	stream_close(r->down);
 	end(r);
 }
@@ -239,17 +242,38 @@ static void dialled(struct dial *d, enum err e)
 	}
 }
 
-static void dial(struct raw *r)
+static void begun(struct raw *r, enum err e)
 {
-	enum err e = dial_start(&r->dial, &r->target->place, r->connect_ms, dialled);
-
 	if (e != ERR_AGAIN)
 		dialled(&r->dial, e);
 }
 
+static void sourced(struct source *s, int fd)
+{
+	struct raw *r = container_of(s, struct raw, source);
+
+	if (fd >= 0) {
+		begun(r, dial_start_on(&r->dial, fd, &r->target->place, r->connect_ms, dialled));
+		return;
+	}
+	log_warn("%s: onward-transparent: no socket with that address: %s", r->facts->peer_host,
+		 strerror(-fd));
+	give_up(r, fd == -EPERM ? ERR_UP_PERMISSION : ERR_UP_UNREACHABLE);
+}
+
+static void dial(struct raw *r)
+{
+	struct place *to = &r->target->place;
+
+	if (r->transparent && source_is_possible(&r->facts->peer, to))
+		source_get(&r->source, &r->facts->peer, sourced);
+	else
+		begun(r, dial_start(&r->dial, to, r->connect_ms, dialled));
+}
+
 static bool is_dialling(const struct raw *r)
 {
-	return timer_is_set(&r->dial.timer);
+	return timer_is_set(&r->dial.timer) || source_is_awaited(&r->source);
 }
 
 static void refuse_all(struct raw_target *t)
@@ -301,6 +325,7 @@ void raw_open(struct raw **out, struct stream *down, const struct site_conn *fac
 		.down = down,
 		.facts = facts,
 		.proxy_header = plan->proxy_header,
+		.transparent = plan->transparent,
 		.begin_ms = loop_now_ms(),
 		.connect_ms = t->upstream_connect_ms,
 		.ride_out_ms = t->ride_out_ms,

@@ -26,6 +26,7 @@ void raw_target_put(struct raw_target *t);
 struct raw_plan {
 	struct raw_target *target;
 	bool proxy_header; /* the target is told the client's address */
+	bool transparent;  /* or sees it, where both are of one family */
 	const struct timeouts *timeouts;
 	void (*closed)(void *owner);
 	void *owner;

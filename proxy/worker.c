@@ -5,6 +5,7 @@
 #include "proxy/born.h"
 #include "proxy/raw.h"
 #include "proxy/route.h"
+#include "proxy/source.h"
 #include "proxy/token.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
@@ -138,6 +139,7 @@ bool worker_on_hello(struct msg_channel *c, struct msg_in *m)
 	accept_init(&w->accept, w->count);
 	up_share(count_names(w->count));
 	raw_share(count_names(w->count));
+	source_ask(&w->parent);
 	return true;
 }
 
@@ -187,6 +189,22 @@ bool worker_on_logfile(struct msg_channel *c, struct msg_in *m)
 		return w->leaving;
 	site_set_log(s, l->index, msg_take_fd(m));
 	return true;
+}
+
+bool worker_on_source(struct msg_channel *c, struct msg_in *m)
+{
+	const struct msg_source *s = m->data;
+
+	(void)c;
+	return source_answered(s->id, msg_take_fd(m));
+}
+
+bool worker_on_source_failed(struct msg_channel *c, struct msg_in *m)
+{
+	const struct msg_source *s = m->data;
+
+	(void)c;
+	return s->error > 0 && source_answered(s->id, -s->error);
 }
 
 bool worker_on_token(struct msg_channel *c, struct msg_in *m)

@@ -419,7 +419,7 @@ def test_onward_proxy_protocol():
 class Sshd:
     """A server with keys and configuration of its own; whoever runs the test may log in with `key`."""
 
-    def __init__(self):
+    def __init__(self, *addresses):
         self.folder = Folder()
         self.port, self.lock = free_port()
         self.user = pwd.getpwuid(os.getuid()).pw_name
@@ -428,7 +428,7 @@ class Sshd:
                            check=True)
         shutil.copy(self.folder / "client.pub", self.folder / "authorized")
         self.config = self.folder.write("sshd", """
-            ListenAddress 127.0.0.1:%d
+            %s
             HostKey %s
             AuthorizedKeysFile %s
             PidFile none
@@ -438,7 +438,9 @@ class Sshd:
             PasswordAuthentication no
             Subsystem sftp internal-sftp
             LogLevel VERBOSE
-            """ % (self.port, self.folder / "host", self.folder / "authorized"))
+            """ % ("\n".join("ListenAddress [%s]:%d" % (address, self.port)
+                             for address in addresses or ["127.0.0.1"]),
+                   self.folder / "host", self.folder / "authorized"))
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
 
@@ -457,8 +459,8 @@ class Sshd:
         return ["-F", "none", "-i", self.folder / "client", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
                 "-o", "UserKnownHostsFile=" + self.folder / "known", "-o", "StrictHostKeyChecking=no", *more]
 
-    def ssh(self, port, *args):
-        return ["ssh", *self.options("-p", str(port)), self.user + "@127.0.0.1", *args]
+    def ssh(self, port, *args, host="127.0.0.1"):
+        return ["ssh", *self.options("-p", str(port)), self.user + "@" + host, *args]
 
     def run(self, port, *args):
         return subprocess.run(self.ssh(port, *args), check=True, capture_output=True, timeout=60,

@@ -69,6 +69,7 @@ GLOBALS = {
     "core/timer.c": {"heap": "the part of the worker's loop that timers alone know"},
     "tls/tls.c": {"tls_w": "what all TLS connections of the worker share"},
     "proxy/raw.c": {"here": "this worker's targets of raw connections"},
+    "proxy/source.c": {"here": "what this worker has asked its parent"},
     "proxy/token.c": {"here": "what this worker answers CAs with"},
     "proxy/site.c": {"current": "the configuration the worker runs: what COMMIT changes"},
     "uds-upstream/pool.c": {"here": "this worker's targets and their connections"},

@@ -520,6 +520,30 @@ static void test_no_permission(void **state)
 	rmdir(folder);
 }
 
+/* A socket with an address of its own; one of another family is of no use, and closed. */
+static void test_dialling_with_a_socket_of_the_callers(void **state)
+{
+	struct addr to, from, own = { .len = sizeof own.ss };
+	int listener = listen_tcp(&to, "127.0.0.1", 4), fd;
+	struct call c = { 0 };
+
+	(void)state;
+	assert_true(addr_from_ip(&from, STR("127.0.0.77"), 0));
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, &from.sa, from.len), 0);
+	c.result = dial_start_on(&c.d, fd, place_of(&to), 5000, on_done);
+	wait_for(&c);
+	assert_int_equal(c.result, ERR_OK);
+	assert_int_equal(getsockname(c.d.stream->ev.fd, &own.sa, &own.len), 0);
+	assert_string_equal(host_of(&own), "127.0.0.77");
+	stream_close(c.d.stream);
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(dial_start_on(&c.d, fd, place_of(&to), 5000, on_done), ERR_UP_UNREACHABLE);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	close(listener);
+	loop_turn(0);
+}
+
 static void test_every_errno_has_a_row_with_an_answer(void **state)
 {
 	(void)state;
@@ -553,6 +577,7 @@ int main(void)
 		TEST(test_dialling_again_from_the_callback),
 		TEST(test_out_of_descriptors),
 		TEST(test_no_permission),
+		TEST(test_dialling_with_a_socket_of_the_callers),
 		cmocka_unit_test(test_every_errno_has_a_row_with_an_answer),
 	};
 
