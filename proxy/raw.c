@@ -265,8 +265,8 @@ static void dial(struct raw *r)
 {
 	struct place *to = &r->target->place;
 
-	if (r->transparent && source_is_possible(&r->facts->peer, to))
-		source_get(&r->source, &r->facts->peer, sourced);
+	if (r->transparent && source_is_possible(&r->facts->peer.sa, to))
+		source_get(&r->source, &r->facts->peer.sa, sourced);
 	else
 		begun(r, dial_start(&r->dial, to, r->connect_ms, dialled));
 }

@@ -20,12 +20,12 @@ void source_ask(struct msg_channel *parent)
 	here.parent = parent;
 }
 
-bool source_is_possible(const struct sockaddr_storage *client, const struct place *to)
+bool source_is_possible(const struct sockaddr *client, const struct place *to)
 {
-	if (client->ss_family != AF_INET && client->ss_family != AF_INET6)
+	if (client->sa_family != AF_INET && client->sa_family != AF_INET6)
 		return false;
 	for (size_t i = 0; i < to->addrs->n; i++)
-		if (to->addrs->addr[i].sa.sa_family == client->ss_family)
+		if (to->addrs->addr[i].sa.sa_family == client->sa_family)
 			return true;
 	return false;
 }
@@ -63,10 +63,10 @@ static void timed_out(struct timer *t)
 	finish(container_of(t, struct source, timer), -ETIMEDOUT);
 }
 
-void source_get(struct source *s, const struct sockaddr_storage *client,
+void source_get(struct source *s, const struct sockaddr *client,
 		void (*done)(struct source *s, int fd))
 {
-	*s = (struct source){ .done = done, .wanted.is_ip6 = client->ss_family == AF_INET6 };
+	*s = (struct source){ .done = done, .wanted.is_ip6 = client->sa_family == AF_INET6 };
 	if (s->wanted.is_ip6)
 		memcpy(s->wanted.ip, &((const struct sockaddr_in6 *)client)->sin6_addr, 16);
 	else

@@ -23,12 +23,12 @@ struct source {
 /* Once in a worker: whom to ask. Borrowed. */
 void source_ask(struct msg_channel *parent);
 /* Is there an address of `to` that a socket with the client's address could reach? */
-bool source_is_possible(const struct sockaddr_storage *client, const struct place *to) MUST_USE;
+bool source_is_possible(const struct sockaddr *client, const struct place *to) MUST_USE;
 /*
  * `done` is called later, once, from the loop: with a socket that is the caller's, bound and ready to
  * connect, or with -errno. Nothing may be under way on s.
  */
-void source_get(struct source *s, const struct sockaddr_storage *client,
+void source_get(struct source *s, const struct sockaddr *client,
 		void (*done)(struct source *s, int fd));
 static inline bool source_is_awaited(const struct source *s)
 {
