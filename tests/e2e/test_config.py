@@ -14,7 +14,9 @@ They stand in broken-config.cases, as one or several files each and the whole re
 DIR stands for the folder they lie in, together with the files that good() makes.
 """
 
+import grp
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -23,7 +25,7 @@ import subprocess
 import pytest
 
 import gate as g
-from gate import Folder, Gate, authority, plain, wait_until
+from gate import Demo, Folder, Gate, authority, plain, tls, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -187,6 +189,84 @@ def test_no_bytes_harm_it(folder, what):
     content, report = BYTES[what]
     put(folder, {"conf": content})
     assert told(folder) == (1, report)
+
+
+# ---- what is no mistake
+
+CORPUS = os.path.join(HERE, "..", "fuzz", "corpus", "conf_config")
+
+LWSWS_VHOSTS = """\
+    {
+     "vhosts": [ {
+         "name": "localhost",
+         "port": "%(tls)d",
+         "interface": "lo",  # optional
+         "host-ssl-key":  "%(key)s",
+         "host-ssl-cert": "%(cert)s",
+         "host-ssl-ca":   "%(ca)s",
+         "sts": "1",
+         "access-log": "DIR/access",
+         "keeplive-timeout": "60",
+         "enable-client-ssl": "1",
+         "ws-protocols": [{
+           "warmcat,timezoom": {
+             "status": "ok"
+           }
+         }],
+         "headers": [{
+              "Content-Security-Policy": "script-src 'self'",
+              "X-Frame-Options": "SAMEORIGIN"
+         }],
+         "mounts": [{
+           "mountpoint": "/",
+           "origin": "http://+%(socket)s:/",
+           "default": "index.html"
+           }, {
+           "mountpoint": "/files",
+           "origin": "file://_lws_ddir_/libwebsockets-test-server",
+           "cache-max-age": "60",      # seconds
+           "default": "test.html"
+           }]
+        },
+        {
+        "name": "localhost",
+        "port": "%(plain)d",
+        "mounts": [{
+           "mountpoint": "/",
+           "origin": ">https://localhost"
+         }]
+       }
+    ]
+    }
+"""
+
+
+def test_files_of_lwsws_are_served(folder):
+    with open(os.path.join(CORPUS, "lwsws-global")) as f:
+        conf = f.read()
+    user, group = (("nobody", "daemon") if os.geteuid() == 0 else
+                   (pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name))
+    conf = conf.replace('"username": "apache"', '"username": "%s"' % user)
+    conf = conf.replace('"groupname": "apache"', '"groupname": "%s"' % group)
+    assert "apache" not in conf
+    with Demo() as demo:
+        gate = Gate(tls(), count_threads="1")
+        cert, key = authority().issue("localhost", "127.0.0.1")
+        places = {"tls": gate.tls_port, "plain": gate.plain_port, "socket": demo.path, "cert": cert, "key": key,
+                  "ca": authority().path}
+        gate.path = put(folder, {"conf": conf, "conf.d/localhost": LWSWS_VHOSTS % places})
+        gate.ports = [gate.tls_port, gate.plain_port]
+        with gate:
+            answer = gate.get("/json")
+            assert answer.status == 200 and answer["X-Frame-Options"] == "SAMEORIGIN"
+            assert answer["Strict-Transport-Security"]
+            answer = gate.get("/files/x")
+            assert answer.status == 501 and answer["Server"] == "myserver v1"
+            answer = gate.get("/x?y", tls=False)
+            assert answer.status == 301 and answer["Location"] == "https://localhost/x?y"
+            wait_until(lambda: '"GET /json HTTP/1.1" 200' in open(folder / "access").read(), "the access log")
+        # standing for the data directory, in what a reader sees
+        assert 'origin": "file://_lws_ddir_/' in told(folder)[1]
 
 
 # ---- none of it is ever served

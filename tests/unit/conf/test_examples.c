@@ -41,6 +41,9 @@ static void counts(void **state)
 		{ "lwsws-three-vhosts", NULL, 0, 2, 2 },
 		{ "lwsws-plugin-dir", "ten-lines.yaml", 0, 0, 1 },
 		{ "lwsws-global", NULL, 1, 0, 2 }, /* nothing to listen on */
+		{ "lwsws-mounts", NULL, 0, 5, 2 },
+		{ "lwsws-raw", NULL, 0, 1, 0 }, /* the first one leads nowhere */
+		{ "lwsws-csp", NULL, 0, 0, 0 },
 		{ "mount-options", NULL, 0, 5, 10 },
 		{ "vhost-options", NULL, 0, 0, 2 },
 		{ "acme-vhost", NULL, 0, 0, 1 }, /* a directory that has moved */
