@@ -1,34 +1,125 @@
 #include "proxy/probe.h"
 #include "core/target.h"
+#include "proxy/clients.h"
 #include "proxy/explain.h"
 #include "proxy/privilege.h"
 #include "proxy/site.h"
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Under TLS 1.3 a server tells only behind the handshake that it wants another client certificate, or one. */
+enum { AFTERTHOUGHT_MS = 250 };
+
 /* How it went for one target. */
 struct probe {
 	const struct conf_target *target;
+	struct tls_client *client; /* NULL: TLS is not spoken */
 	struct place place;
 	struct dial dial;
+	struct timer timer;
+	uint64_t until_ms;
 	enum err result; /* ERR_AGAIN: not yet known */
+	char why[256];   /* of TLS */
 };
+
+/* ---- TLS ---- */
+
+static void finish(struct probe *p, enum err e, const char *why)
+{
+	timer_stop(&p->timer);
+	p->result = e;
+	snprintf(p->why, sizeof p->why, "%s", why ? why : err_text(e));
+}
+
+static void on_late(struct timer *t)
+{
+	finish(container_of(t, struct probe, timer), ERR_UP_CONNECT_TIMEOUT,
+	       "the handshake has no end within timeouts.upstream-connect");
+}
+
+static void on_silence(struct timer *t)
+{
+	finish(container_of(t, struct probe, timer), ERR_OK, NULL);
+}
+
+static void on_ready(struct stream *s)
+{
+	struct probe *p = s->owner;
+	char byte;
+	ssize_t n = stream_read(s, &byte, 1);
+
+	if (n == -ERR_AGAIN) /* a ticket */
+		return;
+	stream_want(s, 0);
+	finish(p, n == -ERR_TLS ? ERR_TLS : ERR_OK, tls_stream_why(s));
+}
+
+static void secured(struct stream *s, enum err e, const char *why)
+{
+	struct probe *p = s->owner;
+
+	if (e != ERR_OK) {
+		finish(p, e, why);
+		return;
+	}
+	p->timer.expired = on_silence;
+	timer_set(&p->timer, AFTERTHOUGHT_MS);
+	stream_own(s, p, on_ready);
+	stream_want(s, STREAM_IN);
+}
+
+/* ---- connecting ---- */
 
 static void done(struct dial *d, enum err e)
 {
-	container_of(d, struct probe, dial)->result = e;
+	struct probe *p = container_of(d, struct probe, dial);
+
+	p->result = e;
+	if (e != ERR_OK || !p->client)
+		return;
+	p->result = ERR_AGAIN;
+	timer_init(&p->timer, on_late);
+	timer_set(&p->timer, p->until_ms - MIN(loop_now_ms(), p->until_ms));
+	stream_own(d->stream, p, NULL);
+	tls_connect(d->stream, p->client, secured);
 }
 
 static void begin(struct probe *p, const struct config *c, const struct conf_target *t)
 {
+	uint64_t connect_ms = c->global.timeouts.upstream_connect_ms;
 	struct place_spec at;
 
 	p->target = t;
 	p->result = ERR_UP_UNREACHABLE;
-	if (!site_place(t, &at))
+	if (!site_place(t, &at) || (t->tls && !p->client))
 		return;
 	place_open(&p->place, &at, NULL);
-	p->result = dial_start(&p->dial, &p->place, c->global.timeouts.upstream_connect_ms, done);
+	p->until_ms = loop_now_ms() + connect_ms;
+	p->result = dial_start(&p->dial, &p->place, connect_ms, done);
+	if (p->result == ERR_OK)
+		done(&p->dial, ERR_OK);
+}
+
+/* What is wrong with their files is said elsewhere. */
+static void make_clients(const struct config *c, struct probe *probes)
+{
+	struct conf_report unsaid;
+	struct clients making;
+	struct arena a;
+	struct map files;
+
+	arena_init(&a);
+	conf_report_init(&unsaid);
+	map_init(&files, &a, c->nfiles);
+	for (size_t i = 0; i < c->nfiles; i++)
+		map_add(&files, map_hash(c->files[i]->path), c->files[i]->path, c->files[i]);
+	clients_init(&making, &a, &files, c->ntargets);
+	for (size_t i = 0; i < c->ntargets; i++)
+		if (c->targets[i]->tls && clients_are_whole(&making, c->targets[i]))
+			probes[i].client = clients_make(&making, c->targets[i], &unsaid);
+	clients_fini(&making);
+	conf_report_fini(&unsaid);
+	arena_fini(&a);
 }
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
@@ -37,6 +128,8 @@ static enum verdict judge(const struct probe *p)
 {
 	if (p->result == ERR_OK)
 		return VERDICT_OK;
+	if (p->target->tls && (!p->client || p->result == ERR_TLS || p->result == ERR_UP_CERTIFICATE))
+		return VERDICT_FAIL;
 	return p->target->is_unix && explain_is_fault(p->dial.sys_errno) ? VERDICT_FAIL : VERDICT_WARN;
 }
 
@@ -50,7 +143,11 @@ static enum verdict tell(const struct probe *p, const char *user, FILE *out)
 	fprintf(out, "%s  %.*s (%s:%u:%u): ", words[v], STR_ARG(t->name), t->pos.file, t->pos.line,
 		t->pos.column);
 	if (v == VERDICT_OK) {
-		fprintf(out, "connects as %s\n", user);
+		fprintf(out, "connects as %s%s\n", user, t->tls ? ", over TLS" : "");
+	} else if (t->tls && !p->client) {
+		fprintf(out, "was not tried: its keys about TLS cannot be used\n");
+	} else if (p->why[0]) {
+		fprintf(out, "%s%s\n", p->result == ERR_UP_CERTIFICATE ? "" : "no TLS: ", p->why);
 	} else if (t->is_unix) {
 		snprintf(path, sizeof path, "%.*s", STR_ARG(t->address));
 		fprintf(out, "%s\n", explain_unix(path, p->dial.sys_errno, text));
@@ -87,14 +184,19 @@ static int run(const struct config *c, const struct priv_user *user, unsigned co
 			strerror(errno));
 		return EXIT_FAILURE;
 	}
+	tls_init();
+	make_clients(c, probes);
 	dial_all(c, probes);
 	for (size_t i = 0; i < c->ntargets; i++) {
 		counts[tell(&probes[i], user->name, out)]++;
-		if (probes[i].result == ERR_OK)
+		if (probes[i].dial.stream)
 			stream_close(probes[i].dial.stream);
 		place_close(&probes[i].place);
+		if (probes[i].client)
+			tls_client_put(probes[i].client);
 	}
 	loop_close();
+	tls_fini();
 	free(probes);
 	return EXIT_SUCCESS;
 }

@@ -279,6 +279,33 @@ def test_broken_files_are_found_before_they_are_used():
         gate.folder.remove()
 
 
+# ---- check
+
+def test_check_shakes_hands():
+    """A line for each: what the workers would meet."""
+    wanting = context(clients=authority().path)
+    with ScriptedUpstream(answering(OK), tcp=True, tls=context()) as good, \
+            ScriptedUpstream(answering(OK), tls=context("app.test")) as other, \
+            ScriptedUpstream(answering(OK), tcp=True, tls=wanting) as shy, \
+            ScriptedUpstream(answering(OK), tcp=True) as plain_one:
+        origins = [good.origin, other.origin, shy.origin, plain_one.origin.replace("http:", "https:"),
+                   "https://127.0.0.1:1"]
+        mounts = [{"mountpoint": "/%d" % i, "origin": origin, "upstream-ca": authority().path}
+                  for i, origin in enumerate(origins)]
+        mounts[1]["upstream-name"] = "b.test"
+        plain_one.scripts = (lambda served: (served.sock.recv(1000), served.send(response())),)
+        gate = Gate(plain(mounts=mounts))
+        done = subprocess.run([GATEHOUSE, "check", "-c", gate.path], capture_output=True, text=True)
+        gate.folder.remove()
+    said = re.findall(r"^(ok|warn|FAIL) +https://\S+ \(\S+\): (.+)$", done.stdout, re.M)
+    assert done.returncode == 1 and [word for word, _ in said] == ["ok", "FAIL", "FAIL", "FAIL", "warn"], done
+    for (_, text), expected in zip(said, (
+            "connects as .*, over TLS", 'the certificate is not for "b.test", but for app.test; ',
+            'no TLS: the server sent the alert "certificate required"',
+            "no TLS: this is no TLS, it begins with", "Connection refused")):
+        assert re.match(expected, text), (text, expected)
+
+
 # ---- ends
 
 @pytest.mark.parametrize("notified", [True, False], ids=["close_notify", "cut"])
