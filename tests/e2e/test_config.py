@@ -63,6 +63,8 @@ def good(folder):
     open(folder / "empty.pem", "w").close()
     folder.write("users", "testuser:testpass\nmyuser:$6$abc\n")
     os.chmod(folder / "users", 0o600)
+    folder.write("hashes", "alice:$6$salt$" + "x" * 86 + "\n")
+    os.chmod(folder / "hashes", 0o600)
     folder.write("closed.key", "")
     os.chmod(folder / "closed.key", 0)
     os.mkdir(folder / "directory")
@@ -252,8 +254,8 @@ def test_files_of_lwsws_are_served(folder):
     with Demo() as demo:
         gate = Gate(tls(), count_threads="1")
         cert, key = authority().issue("localhost", "127.0.0.1")
-        places = {"tls": gate.tls_port, "plain": gate.plain_port, "socket": demo.path, "cert": cert, "key": key,
-                  "ca": authority().path}
+        places = {"tls": gate.tls_port, "plain": gate.plain_port, "socket": demo.path,
+                  "cert": cert, "key": key, "ca": authority().path}
         gate.path = put(folder, {"conf": conf, "conf.d/localhost": LWSWS_VHOSTS % places})
         gate.ports = [gate.tls_port, gate.plain_port]
         with gate:
@@ -264,9 +266,23 @@ def test_files_of_lwsws_are_served(folder):
             assert answer.status == 501 and answer["Server"] == "myserver v1"
             answer = gate.get("/x?y", tls=False)
             assert answer.status == 301 and answer["Location"] == "https://localhost/x?y"
-            wait_until(lambda: '"GET /json HTTP/1.1" 200' in open(folder / "access").read(), "the access log")
+            wait_until(lambda: '"GET /json HTTP/1.1" 200' in open(folder / "access").read(), "the log")
         # standing for the data directory, in what a reader sees
         assert 'origin": "file://_lws_ddir_/' in told(folder)[1]
+
+
+def test_the_examples_of_the_readme_are_good(folder):
+    with open(os.path.join(g.ROOT, "README.md")) as f:
+        examples = re.findall(r"```yaml\n(.*?)```", f.read(), re.S)
+    assert len(examples) >= 3
+    for example in examples:
+        for theirs, ours in (("ssl/example.com.crt", "a.crt"), ("ssl/example.com.key", "a.key"),
+                             ("gatehouse/down.html", "ca.crt"), ("gatehouse/users", "hashes")):
+            example = example.replace("/etc/" + theirs, folder / ours)
+        put(folder, {"conf": example.replace("example.com", "a.example")})
+        done = subprocess.run([g.GATEHOUSE, "check", "-c", folder / "etc"], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and not re.search(r": (error|warning): ", done.stdout), done
 
 
 # ---- none of it is ever served
