@@ -13,8 +13,7 @@
 struct admit {
 	struct count *count;
 	uint64_t said_ms;      /* when a limit was last logged */
-	struct list undecided; /* greet's connections, oldest first */
-	size_t nundecided;
+	struct list undecided; /* greet's connections of this worker, oldest first */
 };
 
 void admit_init(struct admit *a, struct count *count);

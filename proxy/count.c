@@ -23,6 +23,7 @@ struct column {
 	_Alignas(64) _Atomic uint32_t in_use;
 	_Atomic uint32_t state; /* enum count_state */
 	_Atomic uint32_t connections;
+	_Atomic uint32_t undecided; /* of them, of a protocol that is not known yet */
 };
 
 struct addresses {
@@ -110,6 +111,7 @@ void count_clear_column(struct count *c, unsigned column)
 		memset(&c->page->addresses[column], 0, sizeof(struct addresses));
 	atomic_store(&c->page->column[column].state, COUNT_LEAVES);
 	atomic_store(&c->page->column[column].connections, 0);
+	atomic_store(&c->page->column[column].undecided, 0);
 	atomic_store(&c->page->column[column].in_use, 0);
 }
 
@@ -153,6 +155,16 @@ unsigned count_mine(const struct count *c)
 	return atomic_load_explicit(&c->page->column[c->own].connections, memory_order_relaxed);
 }
 
+void count_undecided_add(struct count *c)
+{
+	atomic_fetch_add_explicit(&c->page->column[c->own].undecided, 1, memory_order_relaxed);
+}
+
+void count_undecided_sub(struct count *c)
+{
+	atomic_fetch_sub_explicit(&c->page->column[c->own].undecided, 1, memory_order_relaxed);
+}
+
 /* In one order for all workers: whoever stops taking looks afterwards whether somebody is left. */
 void count_set_state(struct count *c, enum count_state s)
 {
@@ -177,6 +189,7 @@ struct count_sum count_sum(const struct count *c)
 			continue;
 		n = atomic_load_explicit(&column->connections, memory_order_relaxed);
 		sum.connections += n;
+		sum.undecided += atomic_load_explicit(&column->undecided, memory_order_relaxed);
 		state = atomic_load(&column->state);
 		if (state == COUNT_LEAVES)
 			continue;

@@ -38,6 +38,10 @@ void count_add(struct count *c);
 void count_sub(struct count *c);
 unsigned count_mine(const struct count *c);
 
+/* One more or less of this worker's whose protocol is not known yet. */
+void count_undecided_add(struct count *c);
+void count_undecided_sub(struct count *c);
+
 /* What this worker does about new connections. */
 enum count_state {
 	COUNT_LEAVES, /* drains, or has not begun */
@@ -48,6 +52,7 @@ void count_set_state(struct count *c, enum count_state s);
 
 struct count_sum {
 	unsigned connections; /* of the machine */
+	unsigned undecided;   /* of them */
 	unsigned shared;      /* of them, held by workers that stay */
 	unsigned workers;     /* that stay: COUNT_WAITS or COUNT_TAKES */
 	unsigned takers;      /* COUNT_TAKES, without this one */

@@ -42,26 +42,30 @@ void greet_end(struct conn *c)
 	if (list_empty(&c->greet.node))
 		return;
 	list_del(&c->greet.node);
-	c->door->admit->nundecided--;
+	count_undecided_sub(c->door->admit->count);
 }
 
-/* At the cap the oldest goes: whoever means it has spoken by then. */
+/*
+ * At the cap the oldest goes: whoever means it has spoken by then. All of the machine count; only one of this
+ * worker's can be closed, and where it has none the new one is one too many.
+ */
 static void count(struct conn *c)
 {
 	struct admit *a = c->door->admit;
 	uint64_t limit = site_config(site_current())->global.limits.undecided;
+	unsigned n;
 
-	while (a->nundecided >= limit) {
+	while (!list_empty(&a->undecided) && (n = count_sum(a->count).undecided) >= limit) {
 		struct conn *oldest = container_of(list_entry(a->undecided.next, struct greet, node),
 						   struct conn, greet);
 
 		if (admit_may_say(a))
-			log_warn("%s: closed, the oldest of %zu connections of undecided protocol "
-				 "(limits.undecided)", oldest->facts.peer_host, a->nundecided);
+			log_warn("%s: closed, one of %u connections of undecided protocol (limits.undecided)",
+				 oldest->facts.peer_host, n);
 		conn_end(oldest);
 	}
 	list_push(&a->undecided, &c->greet.node);
-	a->nundecided++;
+	count_undecided_add(a->count);
 }
 
 /* ---- the decision ---- */

@@ -383,6 +383,25 @@ def test_limits():
             gate.wait_log(r"limits\.undecided")
 
 
+def test_undecided_limit_is_the_machines():
+    """Beyond it there is at most the one that a worker without any has just got."""
+    with Demo() as demo, Target() as target, \
+            Gate(tls(demo.origin, **fallback(target)), count_threads="3",
+                 timeouts={"fallback-silence": "60s"}, limits={"undecided": "8"}) as gate:
+        silent = [dial(gate.tls_port) for _ in range(60)]
+
+        def left():
+            ready, _, _ = select.select([w.sock for w in silent], [], [], 0)
+            return len(silent) - len(ready)
+        wait_until(lambda: left() <= 8 + 2, "all but a few to be closed")
+        assert gate.get("/json").status == 200
+        assert left() >= 8 - 1
+        with dial(gate.tls_port) as w:
+            assert_ssh(w)
+        for w in silent:
+            w.close()
+
+
 def test_address_limit():
     with Target() as target, Gate(plain(apply_listen_accept="1", **raw(target)), count_threads="1",
                                   limits={"connections-per-address": "4"}) as gate:

@@ -63,6 +63,11 @@ static void counts_add_up_over_workers(void **state)
 	sum = count_sum(a);
 	assert_int_equal(sum.connections, 3);
 	assert_int_equal(count_mine(a), 2);
+	count_undecided_add(a);
+	count_undecided_add(b);
+	assert_int_equal(count_sum(b).undecided, 2);
+	count_undecided_sub(a);
+	assert_int_equal(count_sum(b).undecided, 1);
 	/* nobody has begun to take connections */
 	assert_int_equal(sum.workers, 0);
 	count_set_state(a, COUNT_TAKES);
@@ -91,12 +96,14 @@ static void a_dead_worker_leaves_nothing(void **state)
 
 	(void)state;
 	count_add(a);
+	count_undecided_add(a);
 	count_set_state(a, COUNT_TAKES);
 	assert_int_equal(count_address_add(a, 77), 1);
 	assert_int_equal(count_address_add(b, 77), 2);
 	count_free(a);
 	count_clear_column(parent, (unsigned)ca);
 	assert_int_equal(count_sum(b).connections, 0);
+	assert_int_equal(count_sum(b).undecided, 0);
 	assert_int_equal(count_sum(b).workers, 0);
 	assert_int_equal(count_address_add(b, 77), 2);
 	/* the column is free again, and empty */
