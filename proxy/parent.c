@@ -34,7 +34,7 @@ void parent_tell_text(struct parent *p, enum log_level level, const char *text)
 		fputs(text, stderr);
 		return;
 	}
-	if (p->reload.is_dry)
+	if (p->reload.is_dry || p->reload.is_quiet)
 		return;
 	while (*text) {
 		size_t n = strcspn(text, "\n");
@@ -417,6 +417,7 @@ static bool open_parent(struct parent *p)
 	list_init(&p->logs);
 	issue_init(p);
 	control_init(p);
+	watch_init(p);
 	timer_init(&p->stop_timer, end_all);
 	timer_init(&p->ping_timer, ping);
 	slot_open(p);
@@ -436,6 +437,7 @@ static void close_parent(struct parent *p)
 	tickets_stop(p);
 	remove_pid_file(p);
 	control_close(p);
+	watch_close(p);
 	reload_close(p);
 	issue_fini(p);
 	listen_close(p);

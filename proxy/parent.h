@@ -12,6 +12,7 @@
  *	issue.c    what the process that obtains certificates asks for
  *	hook.c     programs that publish DNS records for it
  *	store.c    the directory with its files
+ *	watch.c    files that change on disk
  *	tickets.c  session ticket keys
  *	notify.c   what the service manager is told
  *	upgrade.c  another binary takes its place
@@ -31,6 +32,7 @@
 #include "proxy/privilege.h"
 #include "proxy/store.h"
 #include "proxy/upgrade.h"
+#include "proxy/watch.h"
 #include "tls/tls.h"
 
 struct parent_options {
@@ -128,6 +130,12 @@ enum reload_phase {
 	RELOAD_LOADING, /* all workers load it */
 };
 
+enum reload_why {
+	RELOAD_ASKED,   /* somebody wants the configuration to be read */
+	RELOAD_RENEWAL, /* what is loaded is what is served, with the store as it is now */
+	RELOAD_FILES,   /* the same, with the files that it names as they are now */
+};
+
 struct reload {
 	enum reload_phase phase;
 	struct parent_conf next;
@@ -138,7 +146,8 @@ struct reload {
 	bool again; /* asked for meanwhile */
 	char *said; /* on the way: for whoever asked for it */
 	size_t said_bytes;
-	bool is_renewal;         /* what is loaded is what is served, with the store as it is now */
+	enum reload_why why;
+	bool is_quiet;           /* what is wrong is not told, but noted */
 	uint64_t renew_ms;       /* not before then */
 	struct timer renew_timer;
 };
@@ -192,6 +201,7 @@ struct parent {
 	struct notify notify;
 	struct issue issue;
 	struct store store;
+	struct watch watch;
 	struct control control;
 	struct timer ticket_timer, ping_timer, stop_timer;
 };

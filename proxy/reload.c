@@ -71,6 +71,20 @@ static void tell_end(struct parent *p, const char *changes)
 	forget_said(r);
 }
 
+/* It can be served, but not all is well with it. */
+static void tell_what_was_kept_quiet(struct parent *p)
+{
+	struct reload *r = &p->reload;
+	char *said = r->said;
+
+	r->said = NULL;
+	r->said_bytes = 0;
+	r->is_quiet = false;
+	if (said)
+		parent_tell_text(p, LOG_LEVEL_WARN, said);
+	free(said);
+}
+
 /* Before the next configuration takes the current one's place. */
 static void tell_changes(struct parent *p)
 {
@@ -83,6 +97,8 @@ static void tell_changes(struct parent *p)
 		forget_said(&p->reload);
 		return;
 	}
+	if (p->reload.is_quiet)
+		tell_what_was_kept_quiet(p);
 	f = open_memstream(&text, &n);
 	BUG_ON(!f);
 	conf_diff(&d, p->current.conf, p->reload.next.conf);
@@ -91,7 +107,8 @@ static void tell_changes(struct parent *p)
 	conf_diff_list(&d, CHANGES_MAX, f);
 	conf_diff_fini(&d);
 	BUG_ON(fclose(f) != 0);
-	log_note("reload: %.*s", (int)strcspn(text, "\n"), text);
+	log_note("%s: %.*s", p->reload.why == RELOAD_FILES ? "changed files" : "reload",
+		 (int)strcspn(text, "\n"), text);
 	tell_end(p, text);
 	free(text);
 }
@@ -109,7 +126,7 @@ static void finish(struct parent *p)
 		r->trial = NULL;
 	}
 	r->phase = RELOAD_IDLE;
-	r->is_dry = false;
+	r->is_dry = r->is_quiet = false;
 	reload_next(p);
 }
 
@@ -165,11 +182,19 @@ static void refuse(struct parent *p)
 		reload_abort(p);
 		return;
 	}
-	if (p->reload.is_renewal) {
+	switch (p->reload.why) {
+	case RELOAD_ASKED:
+		log_error("the configuration was not reloaded: the one before goes on being served");
+		break;
+	case RELOAD_RENEWAL:
 		p->reload.renew_ms = loop_now_ms() + RENEW_REFUSED_MS;
 		log_error("new certificates are not served: the ones before go on being served");
-	} else {
-		log_error("the configuration was not reloaded: the one before goes on being served");
+		break;
+	case RELOAD_FILES:
+		if (!p->reload.is_quiet)
+			log_error("changed files are not served: the ones before go on being served");
+		watch_refused(p, !p->reload.is_quiet);
+		break;
 	}
 	reload_abort(p);
 	if (p->reload.phase == RELOAD_IDLE)
@@ -284,21 +309,55 @@ static bool read_again(struct parent *p, struct conf_report *r)
 	return true;
 }
 
-/* Also of a configuration that has errors: the trial finds all of them, so that they are told together. */
-static void begin(struct parent *p, bool (*read_next)(struct parent *p, struct conf_report *r))
+/* The same, with the files that it names as they are now. */
+static bool read_files(struct parent *p, struct conf_report *r)
 {
+	struct parent_conf *next = &p->reload.next;
+	struct conf_given given = { .nkept = 0 };
+	struct conf_record *kept = store_kept(&p->store, &given.nkept);
+	struct conf_source *sources;
+	struct conf_bundle b;
+	size_t n = 0;
+
+	given.kept = kept;
+	*next = (struct parent_conf){ .certs = p->issue.certs, .bundle = -1 };
+	if (conf_bundle_map(&b, p->current.bundle)) {
+		sources = base_zalloc((b.n + 1) * sizeof *sources);
+		for (size_t i = 0; i < b.n; i++)
+			if (b.records[i].kind == CONF_RECORD_SOURCE)
+				sources[n++] = (struct conf_source){ b.records[i].path, b.records[i].bytes };
+		next->bundle = conf_make_bundle_from(sources, n, &given, r, &next->conf);
+		free(sources);
+		conf_bundle_unmap(&b);
+	}
+	free(kept);
+	if (next->bundle < 0)
+		return false;
+	next->generation = ++p->generations;
+	find_users(p, r);
+	return true;
+}
+
+/* Also of a configuration that has errors: the trial finds all of them, so that they are told together. */
+static void begin(struct parent *p, enum reload_why why)
+{
+	static bool (*const read_next[])(struct parent *p, struct conf_report *r) = {
+		[RELOAD_ASKED] = read_configuration,
+		[RELOAD_RENEWAL] = read_again,
+		[RELOAD_FILES] = read_files,
+	};
 	struct reload *l = &p->reload;
 	struct conf_report r;
 	bool is_there;
 
 	conf_report_init(&r);
 	l->phase = RELOAD_TRIAL;
-	l->is_renewal = read_next == read_again;
-	if (!l->is_renewal)
+	l->why = why;
+	if (why == RELOAD_ASKED)
 		control_reload_begins(p, l->is_dry);
 	timer_init(&l->deadline, too_late);
 	timer_set(&l->deadline, DEADLINE_MS);
-	is_there = read_next(p, &r);
+	is_there = read_next[why](p, &r);
 	l->is_refused = r.counts[CONF_ERROR] > 0;
 	parent_tell(p, &r);
 	conf_report_fini(&r);
@@ -331,7 +390,19 @@ void reload_start(struct parent *p)
 	l->again = false;
 	if (p->state == PARENT_SERVING)
 		notify_reloading(&p->notify);
-	begin(p, read_configuration);
+	begin(p, RELOAD_ASKED);
+}
+
+bool reload_is_possible(const struct parent *p)
+{
+	return p->state == PARENT_SERVING && p->reload.phase == RELOAD_IDLE && !waits_for_upgrade(p);
+}
+
+void reload_files(struct parent *p, bool quiet)
+{
+	BUG_ON(!reload_is_possible(p));
+	p->reload.is_quiet = quiet;
+	begin(p, RELOAD_FILES);
 }
 
 static void renew(struct timer *t)
@@ -356,7 +427,7 @@ void reload_renew(struct parent *p)
 		return;
 	}
 	l->renew_ms = now_ms + RENEW_MS;
-	begin(p, read_again);
+	begin(p, RELOAD_RENEWAL);
 }
 
 void reload_close(struct parent *p)
@@ -369,7 +440,7 @@ void reload_try(struct parent *p)
 {
 	BUG_ON(p->reload.phase != RELOAD_IDLE);
 	p->reload.is_dry = true;
-	begin(p, read_configuration);
+	begin(p, RELOAD_ASKED);
 }
 
 static bool takes_part(const struct child *c)
@@ -395,6 +466,7 @@ static void commit(struct parent *p)
 	listen_settle(p);
 	logs_settle(p);
 	control_settle(p);
+	watch_settle(p);
 	p->reload.phase = RELOAD_IDLE;
 	parent_settle(p);
 	slot_settle(p);

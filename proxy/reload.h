@@ -13,6 +13,13 @@ void reload_start(struct parent *p);
  * since counts.
  */
 void reload_renew(struct parent *p);
+/* Can something be loaded now? */
+bool reload_is_possible(const struct parent *p);
+/*
+ * Files that the configuration names are others than those that are served: loads what is served once more,
+ * with the files as they are now. quiet: whatever is wrong with them is not told. Only when possible.
+ */
+void reload_files(struct parent *p, bool quiet);
 /* Begins what was asked for while something else was under way. */
 void reload_next(struct parent *p);
 /* Only tries it, and says what it would change. Nothing else may be under way. */
