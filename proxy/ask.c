@@ -149,16 +149,22 @@ static int take_answer(int fd, const char *path, enum control_command c)
 
 int ask_command(const struct ask_options *o, enum control_command c)
 {
-	const char *word = control_word(c);
-	char path[CONTROL_PATH_BYTES];
-	int status, fd;
+	char path[CONTROL_PATH_BYTES], request[CONTROL_REQUEST_BYTES];
+	int status, fd, n = snprintf(request, sizeof request, "%s", control_word(c));
+
+	if (o->name)
+		n += 1 + snprintf(request + n + 1, sizeof request - (size_t)n - 1, "%s", o->name);
+	if (n > (int)sizeof request) {
+		fprintf(stderr, "gatehouse: this name is too long\n");
+		return EXIT_FAILURE;
+	}
 
 	find_path(o, path);
 	fd = dial(path, &status);
 	if (fd < 0)
 		return status;
 	/* EPIPE: it has its answer for us already */
-	if (send(fd, word, strlen(word), MSG_NOSIGNAL) < 0 && errno != EPIPE)
+	if (send(fd, request, (size_t)n, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		status = say_why(path, errno);
 	else
 		status = take_answer(fd, path, c);

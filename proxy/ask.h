@@ -10,6 +10,7 @@
 struct ask_options {
 	const char *socket; /* NULL: the one that the configuration names, else the default places */
 	const char *path;   /* of the configuration */
+	const char *name;   /* of what the command is about; NULL: it needs none */
 };
 
 /* Returns the exit status. */

@@ -1,4 +1,5 @@
 #include "proxy/control.h"
+#include "proxy/issue.h"
 #include "proxy/logs.h"
 #include "proxy/parent.h"
 #include "proxy/reload.h"
@@ -183,6 +184,25 @@ static void stop(struct client *c)
 	parent_terminate(c->parent);
 }
 
+static void tell_certificates(struct client *c)
+{
+	char *text = issue_tell(c->parent);
+
+	say(c, CONTROL_SAYS, text);
+	free(text);
+	over(c, EXIT_SUCCESS);
+}
+
+static void ask_certificate(struct client *c, enum msg_acme_verb verb, struct str name)
+{
+	bool ok;
+	char *text = issue_ask(c->parent, verb, name, &ok);
+
+	say(c, ok ? CONTROL_SAYS : CONTROL_WARNS, text);
+	free(text);
+	over(c, ok ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
 static void upgrade(struct client *c)
 {
 	const char *wrong = upgrade_start(c->parent);
@@ -198,7 +218,8 @@ static void upgrade(struct client *c)
 	}
 }
 
-static void carry_out(struct client *c)
+/* name: of what, where the command is about one of several. */
+static void carry_out(struct client *c, struct str name)
 {
 	log_info("control: %s, asked for by uid %u, pid %d", words[c->command], (unsigned)c->uid,
 		 (int)c->pid);
@@ -215,6 +236,15 @@ static void carry_out(struct client *c)
 	case CONTROL_REOPEN:
 		reopen(c);
 		break;
+	case CONTROL_CERT:
+		tell_certificates(c);
+		break;
+	case CONTROL_CERT_RENEW:
+		ask_certificate(c, MSG_ACME_RENEW, name);
+		break;
+	case CONTROL_CERT_REVOKE:
+		ask_certificate(c, MSG_ACME_REVOKE, name);
+		break;
 	case CONTROL_STOP:
 		stop(c);
 		break;
@@ -226,12 +256,16 @@ static void carry_out(struct client *c)
 	}
 }
 
-static void understand(struct client *c, struct str word)
+static void understand(struct client *c, struct str request)
 {
+	const char *nul = request.n ? memchr(request.p, 0, request.n) : NULL;
+	struct str word = str_of(request.p, nul ? (size_t)(nul - request.p) : request.n);
+	struct str name = nul ? str_of(nul + 1, request.n - word.n - 1) : STR_NONE;
+
 	for (size_t i = 0; i < CONTROL_COMMAND_COUNT; i++)
 		if (str_eq(word, str_from_c(words[i]))) {
 			c->command = (enum control_command)i;
-			carry_out(c);
+			carry_out(c, name);
 			return;
 		}
 	say(c, CONTROL_WARNS, "gatehouse: the one that runs does not know this command: it is another "

@@ -2,7 +2,7 @@
  * control.h - the control socket: what `gatehouse status`, `reload`, `stop` ... ask of a parent that runs.
  *
  * A SOCK_SEQPACKET socket in the file system, 0600, or 0660 for the group that `control-group` names. A
- * caller sends one packet, a word of the table, and gets packets back, each a struct control_reply with bytes
+ * caller sends one packet, a word of the table, perhaps NUL and a name behind it, and gets packets back, each a struct control_reply with bytes
  * behind it; the last one is CONTROL_OVER. The parent never waits for a caller: all of them have deadlines,
  * and what is queued for one is bounded. Nothing that came from the network is read here.
  *
@@ -20,6 +20,9 @@ struct parent;
 	X(RELOAD, "reload")           \
 	X(TRY, "reload --dry-run")    \
 	X(REOPEN, "reopen")           \
+	X(CERT, "cert")               \
+	X(CERT_RENEW, "cert renew")   \
+	X(CERT_REVOKE, "cert revoke") \
 	X(STOP, "stop")               \
 	X(UPGRADE, "upgrade")
 
@@ -97,7 +100,7 @@ enum control_kind {
 struct control_reply {
 	uint32_t kind, status;
 };
-enum { CONTROL_REPLY_BYTES = 32 * 1024, CONTROL_REQUEST_BYTES = 64 };
+enum { CONTROL_REPLY_BYTES = 32 * 1024, CONTROL_REQUEST_BYTES = 384 };
 
 /* Exit statuses beside 0 (done), 1 (refused, and why is told) and 2 (usage); LSB's init scripts have them. */
 enum { CONTROL_NOT_RUNNING = 3, CONTROL_NOT_ALLOWED = 4 };

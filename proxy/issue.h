@@ -34,3 +34,10 @@ const struct issue_state *issue_state(const struct parent *p, struct str id);
 const char *issue_state_text(uint32_t state);
 /* Asks the acme process for something. False: it does not run. */
 bool issue_do(struct parent *p, enum msg_acme_verb verb, struct str id) MUST_USE;
+
+/* ---- issued.c: for `gatehouse cert`; texts are the caller's (free) ---- */
+
+/* How all of them stand. */
+char *issue_tell(const struct parent *p) MUST_USE;
+/* Asks for something to be done with the certificate that has this name; says what comes of it. */
+char *issue_ask(struct parent *p, enum msg_acme_verb verb, struct str name, bool *ok) MUST_USE;

@@ -30,6 +30,7 @@ enum { STATUS_USAGE = 2 };
 	X(proxy, "https in front of one origin, without a configuration file")          \
 	X(keys, "list all configuration keys: type, default, meaning")                  \
 	X(reload, "make the one that runs read its configuration anew, and say what changes") \
+	X(cert, "list certificates that are obtained (or renew NAME, revoke NAME: do that now)") \
 	X(upgrade, "put the binary that lies there now in its place, and wait for that")    \
 	X(reopen, "make it open its log files anew")                                    \
 	X(stop, "make it finish what is in progress, and wait for its end")             \
@@ -42,6 +43,7 @@ enum { STATUS_USAGE = 2 };
 	  "a file, or a directory with conf and conf.d/ (" CONF_PATH ")")                                  \
 	X(SOCKET, "socket", 0, "PATH", ASKS, "its control socket; the one that the configuration names")   \
 	X(DRY_RUN, "dry-run", 0, "", IS(reload), "only say what would change, or is wrong")                \
+	X(STAGING, "staging", 0, "", IS(run), "certificates from Let's Encrypt's practice directory")      \
 	X(STRICT, "strict", 0, "", IS(check), "warnings count as errors")                                  \
 	X(METHOD, "method", 0, "METHOD", IS(explain), "of the request: GET")                               \
 	X(HEADER, "header", 'H', "LINE", IS(explain), "\"Name: value\", as often as there are fields")     \
@@ -71,7 +73,7 @@ enum option {
 
 #define IS(command) (1U << COMMAND_##command)
 /* Those that ask one that runs. */
-#define ASKS (IS(reload) | IS(reopen) | IS(stop) | IS(upgrade))
+#define ASKS (IS(cert) | IS(reload) | IS(reopen) | IS(stop) | IS(upgrade))
 
 static const struct {
 	const char *name, *what;
@@ -97,6 +99,8 @@ struct args {
 	const char *value[OPTION_COUNT]; /* NULL: not given */
 	unsigned times[OPTION_COUNT];
 	const char *url;
+	const char *words[2]; /* of cert */
+	size_t nwords;
 	const char *headers[JOURNEY_HEADERS_MAX];
 	size_t nheaders;
 	char **argv;
@@ -270,6 +274,10 @@ static int parse(struct args *a, char **argv)
 			a->url = *argv++;
 			continue;
 		}
+		if (argv[0][0] != '-' && c == COMMAND_cert && a->nwords < ARRAY_SIZE(a->words)) {
+			a->words[a->nwords++] = *argv++;
+			continue;
+		}
 		if (argv[0][0] != '-' || !argv[0][1]) {
 			fprintf(stderr, "gatehouse: unexpected argument %s\n", *argv);
 			return STATUS_USAGE;
@@ -387,12 +395,30 @@ static int child(const char *title)
 	return STATUS_USAGE;
 }
 
+static int cert(const struct args *a, struct ask_options *ask)
+{
+	bool renew = a->nwords && strcmp(a->words[0], "renew") == 0;
+	bool revoke = a->nwords && strcmp(a->words[0], "revoke") == 0;
+
+	if (!a->nwords)
+		return ask_command(ask, CONTROL_CERT);
+	if ((!renew && !revoke) || a->nwords < 2) {
+		fprintf(stderr, "gatehouse: cert takes renew NAME, revoke NAME, or nothing\n");
+		return STATUS_USAGE;
+	}
+	ask->name = a->words[1];
+	return ask_command(ask, renew ? CONTROL_CERT_RENEW : CONTROL_CERT_REVOKE);
+}
+
 static int run(const struct args *a)
 {
 	const char *path = a->value[OPTION_CONFIG] ? a->value[OPTION_CONFIG] : CONF_PATH;
 	enum log_level level = (enum log_level)MIN(LOG_LEVEL_NOTE + a->times[OPTION_VERBOSE],
 						   (unsigned)LOG_LEVEL_DEBUG);
 	struct parent_options parent = { .path = path, .log_level = level, .argv = a->argv };
+	/* as if it were written */
+	if (a->times[OPTION_STAGING])
+		parent.more = (struct conf_source){ STR("--staging"), STR("global: { acme-staging: yes }") };
 	struct quick_options quick = {
 		.from = a->value[OPTION_FROM], .to = a->value[OPTION_TO],
 		.cert = a->value[OPTION_CERT], .key = a->value[OPTION_KEY],
@@ -405,7 +431,7 @@ static int run(const struct args *a)
 		.headers = a->headers, .nheaders = a->nheaders, .verbose = a->times[OPTION_VERBOSE] > 0,
 	};
 
-	const struct ask_options ask = { .socket = a->value[OPTION_SOCKET], .path = path };
+	struct ask_options ask = { .socket = a->value[OPTION_SOCKET], .path = path };
 
 	switch (a->command) {
 	case COMMAND_run: return parent_run(&parent);
@@ -417,6 +443,7 @@ static int run(const struct args *a)
 		return EXIT_SUCCESS;
 	case COMMAND_reload:
 		return ask_command(&ask, a->times[OPTION_DRY_RUN] ? CONTROL_TRY : CONTROL_RELOAD);
+	case COMMAND_cert: return cert(a, &ask);
 	case COMMAND_upgrade: return ask_command(&ask, CONTROL_UPGRADE);
 	case COMMAND_reopen: return ask_command(&ask, CONTROL_REOPEN);
 	case COMMAND_stop: return ask_command(&ask, CONTROL_STOP);

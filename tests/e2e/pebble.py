@@ -84,7 +84,7 @@ class Served:
 class Pebble:
     def __init__(self, strict=True, validity=None, nonce_reject=0, eab=None):
         self.folder = Folder()
-        self.locks = []
+        self.locks, self.process = [], None
         self.port, lock = free_port()
         self.management, other = free_port()
         self.locks += [lock, other]
@@ -132,7 +132,7 @@ class Pebble:
         self.process.kill()
 
     def log(self):
-        return self.process.log()
+        return self.process.log() if self.process else ""
 
     @contextlib.contextmanager
     def serving(self, gate):
@@ -146,7 +146,8 @@ class Pebble:
             self.close()
 
     def close(self):
-        self.process.kill()
+        if self.process:
+            self.process.kill()
         self.names.close()
         self.folder.remove()
         for lock in self.locks:

@@ -1,14 +1,308 @@
-"""Certificates from Pebble: each challenge, as a user would configure it."""
+"""Certificates from Pebble, as a user would configure and watch them."""
+
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import threading
+import time
 
 import pytest
 
-from gate import Gate, plain
+import gate as gates
+from gate import Demo, Gate, plain, wait_until
 from pebble import Pebble, acme
 
+HOOK = """#!/bin/sh
+# add|remove NAME VALUE: into the name server's folder
+echo "$@" >> {log}
+case $1 in
+add) echo "$3" >> {records}/"$2" ;;
+remove) rm -f {records}/"$2" ;;
+esac
+"""
 
-@pytest.mark.parametrize("challenge", ["tls-alpn-01", "http-01"])
-def test_first_certificate(challenge):
+
+def hook(pebble):
+    path = pebble.folder.write("hook", HOOK.format(log=pebble.folder / "hook.log", records=pebble.records))
+    os.chmod(path, 0o755)
+    open(pebble.folder / "hook.log", "w").close()
+    os.chmod(pebble.folder / "hook.log", 0o666)
+    return path
+
+
+def command(gate, *args):
+    done = subprocess.run([gates.GATEHOUSE, "cert", "-c", gate.path, *args], capture_output=True, text=True,
+                          timeout=gates.TIMEOUT)
+    return done.returncode, done.stdout + done.stderr
+
+
+def cert(gate, name):
+    """What `gatehouse cert` says about one of them: a dictionary of its rows; "" is the first line's."""
+    status, text = command(gate)
+    assert status == 0, text
+    rows = {}
+    for line in text.splitlines():
+        if not line.startswith(" "):
+            current, rows_of = line.split(": ", 1)[0], {}
+            rows[current] = rows_of
+            rows_of[""] = line.split(": ", 1)[-1]
+        else:
+            key, value = line.strip().split("  ", 1) if "  " in line.strip() else line.split(None, 1)
+            rows_of[key.strip()] = value.strip()
+    return rows[name]
+
+
+def orders(pebble):
+    return pebble.log().count("POST /order-plz")
+
+
+@pytest.mark.parametrize("challenge", ["tls-alpn-01", "http-01", "dns-01"])
+def test_each_challenge(challenge):
     pebble = Pebble()
-    gate = Gate(acme("a.test", pebble, acme_challenge=challenge), plain(name="a.test"))
+    keys = {"acme_hook": hook(pebble)} if challenge == "dns-01" else {}
+    gate = Gate(acme("a.test", pebble, acme_challenge=challenge, **keys), plain(name="a.test"))
     with pebble.serving(gate), gate:
-        assert pebble.served(gate, "a.test").names == {"a.test"}
+        served = pebble.served(gate, "a.test")
+        assert served.names == {"a.test"}
+        rows = wait_until(lambda: cert(gate, "a.test").get("serial") and cert(gate, "a.test"), "its state")
+        assert rows[""] == "valid" and int(rows["serial"].replace(":", ""), 16) == int(served.serial, 16)
+        assert orders(pebble) == 1
+        if challenge == "dns-01":
+            with open(pebble.folder / "hook.log") as f:
+                lines = f.read().split("\n")
+            assert lines[0].startswith("add _acme-challenge.a.test ")
+            wait_until(lambda: not os.listdir(pebble.records), "the hook to remove the record")
+
+
+def test_names_kinds_and_sharing():
+    """A wildcard beside its domain; both kinds of key; a vhost whose name is in another's certificate."""
+    pebble = Pebble()
+    gate = Gate(acme("a.test", pebble, acme_names=["b.test", "c.test"], acme_key="both"),
+                acme("b.test", pebble, acme_key="both"),
+                acme("*.w.test", pebble, acme_names="w.test", acme_hook=hook(pebble)), plain(name="x.test"))
+    with pebble.serving(gate), gate:
+        a = pebble.served(gate, "a.test")
+        assert a.names == {"a.test", "b.test", "c.test"}
+        assert pebble.served(gate, "b.test").serial == a.serial
+        assert pebble.served(gate, "any.w.test").names == {"*.w.test", "w.test"}
+        kinds = {"ECDSA": "ECDHE-ECDSA-AES128-GCM-SHA256", "RSA": "ECDHE-RSA-AES128-GCM-SHA256"}
+        for kind, suite in kinds.items():
+            found = wait_until(lambda: pebble.look(gate, "a.test", ciphers=suite), kind)
+            assert kind in found.cipher and found.names == a.names
+        assert len(os.listdir(gate.folder / "acme/certs")) == 3
+        assert orders(pebble) == 3
+
+
+def test_wildcard_needs_dns():
+    pebble = Pebble()
+    with contextlib.closing(pebble):
+        gate = Gate(acme("*.a.test", pebble))
+        done = subprocess.run([gates.GATEHOUSE, "check", "-c", gate.path], capture_output=True, text=True)
+        assert done.returncode == 1 and "dns-01 for a wildcard" in done.stdout, done.stdout
+
+
+def status_of(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def children(gate):
+    """Role and pid of each of the parent's children."""
+    found = {}
+    for pid in gate.children():
+        with contextlib.suppress(OSError), open("/proc/%d/cmdline" % pid) as f:
+            found.setdefault(f.read().strip("\0").split(": ")[-1].split()[0], []).append(pid)
+    return found
+
+
+def test_store_is_nobody_elses():
+    """0700 and 0600, root's; no worker can read it; the acme process has no privilege either."""
+    pebble = Pebble()
+    gate = Gate(acme("a.test", pebble), acme_username="daemon")
+    with pebble.serving(gate), gate:
+        pebble.served(gate, "a.test")
+        store = gate.folder / "acme"
+        for folder, folders, files in os.walk(store):
+            assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700 and os.stat(folder).st_uid == os.geteuid()
+            for name in files:
+                found = os.stat(os.path.join(folder, name))
+                assert stat.S_IMODE(found.st_mode) == 0o600 and found.st_size > 0
+        process = status_of(children(gate)["acme"][0])
+        assert set(process["CapPrm"] + process["CapEff"] + process["CapBnd"] + process["CapAmb"]) == {"0"}
+        assert process["NoNewPrivs"] == "1"
+        if os.geteuid() == 0:
+            import pwd
+            assert process["Uid"].split() == [str(pwd.getpwnam("daemon").pw_uid)] * 4
+            worker = status_of(children(gate)["worker"][0])
+            assert worker["Uid"].split()[0] != "0" != process["Uid"].split()[0]
+
+
+def test_restart_keeps_and_second_is_refused():
+    pebble = Pebble()
+    gate = Gate(acme("a.test", pebble))
+    with pebble.serving(gate), gate:
+        first = pebble.served(gate, "a.test")
+        second = subprocess.run([gates.GATEHOUSE, "run", "-c", gate.path], capture_output=True, text=True,
+                                timeout=gates.TIMEOUT)
+        assert second.returncode == 1
+        assert "another gatehouse (pid %d) uses the directory" % gate.process.pid in second.stderr
+        gate.process.process.send_signal(signal.SIGKILL)
+        gate.process.process.wait()
+        gate.start()
+        assert pebble.served(gate, "a.test").serial == first.serial
+        assert orders(pebble) == 1
+
+
+def test_kill_in_the_middle():
+    """SIGKILL of the whole while an order is under way: the same order goes on."""
+    pebble = Pebble(nonce_reject=20)
+    gate = Gate(acme("a.test", pebble))
+    with pebble.serving(gate), gate:
+        for _ in range(3):
+            wait_until(lambda: orders(pebble), "an order")
+            pids = gate.children() + [gate.process.pid]
+            gate.process.process.send_signal(signal.SIGKILL)
+            gate.process.process.wait()
+            wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), "all to be gone")
+            gate.start()
+        pebble.served(gate, "a.test")
+        assert "certs" in os.listdir(gate.folder / "acme")
+
+
+def fetch(gate, path, host, method="GET"):
+    with gate.client(tls=False) as c:
+        return c.request(method, path, host=host)
+
+
+def test_tokens_come_first():
+    """Before redirect-http on the TLS port, before basic-auth and mounts; unknown ones are the mounts'."""
+    pebble = Pebble()
+    with Demo() as demo:
+        users = pebble.folder.write("users", "u:$2y$05$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu\n")
+        os.chmod(users, 0o644)
+        guarded = plain(demo.origin, "a.test", strict_host_check="1")
+        guarded["mounts"][0]["basic-auth"] = users
+        gate = Gate(acme("a.test", pebble, demo.origin, acme_challenge="http-01", redirect_http="1"), guarded)
+        gate_plain, gate.plain_port = gate.plain_port, gate.tls_port    # Pebble asks the TLS port in plain
+        with pebble.serving(gate):
+            gate.plain_port = gate_plain
+            with gate:
+                pebble.served(gate, "a.test")
+                place = "/.well-known/acme-challenge/unknown"
+                assert fetch(gate, place, "a.test").status == 401
+                with gate.client(tls=False, port=gate.tls_port) as c:
+                    answer = c.request("GET", place, host="a.test")
+                assert answer.status == 301 and answer["location"].startswith("https://a.test")
+
+
+def test_unknown_name_gets_an_alert():
+    """acme-tls/1 without a challenge, and a name without a certificate; plain HTTP and others go on."""
+    pebble = Pebble()
+    with Demo() as demo:
+        gate = Gate(gates.tls(demo.origin), acme("a.test", pebble, demo.origin), plain(demo.origin))
+        with contextlib.closing(pebble), gate:     # nobody listens there
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.set_alpn_protocols(["acme-tls/1"])
+            for name in ("a.test", "localhost"):
+                with socket.create_connection(("127.0.0.1", gate.tls_port), gates.TIMEOUT) as s, \
+                        pytest.raises(ssl.SSLError, match="(?i)alert"):
+                    context.wrap_socket(s, server_hostname=name)
+            context.set_alpn_protocols(["http/1.1"])
+            with socket.create_connection(("127.0.0.1", gate.tls_port), gates.TIMEOUT) as s, \
+                    pytest.raises(ssl.SSLError, match="(?i)handshake.failure"):
+                context.wrap_socket(s, server_hostname="a.test")
+            gate.wait_log("TLS handshake for a.test: the vhost has no certificate yet")
+            assert gate.get("/json").status == 200
+            assert gate.get("/json", tls=False).status == 200
+            rows = wait_until(lambda: "error" in cert(gate, "a.test") and cert(gate, "a.test"), "an error")
+            assert rows["error"]
+
+
+def test_renewal_touches_nothing():
+    """A WebSocket lives through renewals on request; a broken configuration on disk does not matter."""
+    pebble = Pebble()
+    with Demo() as demo:
+        gate = Gate(acme("a.test", pebble, demo.origin), plain(demo.origin, "a.test"))
+        with pebble.serving(gate), gate:
+            first = pebble.served(gate, "a.test")
+            with gates.peers.Client.tcp(gate.tls_port, pebble.client_context(), "a.test") as c:
+                socket_ = c.websocket(host="a.test")
+                with open(gate.path) as f:
+                    good = f.read()
+                gate.folder.write("conf", "vhosts: [ broken")
+                pids = gate.children()
+                gate.folder.write("conf2", good)
+                status, text = command(gate, "renew", "a.test", "--socket", gate.folder / "control")
+                assert status == 0, text
+                second = pebble.served(gate, "a.test", other_than=first.serial)
+                assert second.serial != first.serial
+                socket_.echo(b"still here")
+                workers = [pid for pid in pids if pid in gate.children()]
+                assert len(workers) == len(pids)
+                gate.folder.write("conf", good)
+
+
+def test_revoke():
+    pebble = Pebble()
+    gate = Gate(acme("a.test", pebble))
+    with pebble.serving(gate), gate:
+        first = pebble.served(gate, "a.test")
+        status, text = command(gate, "revoke", "nobody.test")
+        assert status == 1 and "no certificate of this name" in text
+        status, text = command(gate, "revoke", "a.test")
+        assert status == 0, text
+        wait_until(lambda: "POST /revoke-cert" in pebble.log(), "the CA to be told")
+        wait_until(lambda: cert(gate, "a.test").get("serial") != first.serial.lower() or
+                   "revoked" in cert(gate, "a.test")[""], "the state")
+
+
+def test_account_binding_and_bad_nonces():
+    key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+    pebble = Pebble(eab=("kid-1", key), nonce_reject=50)
+    gate = Gate(acme("a.test", pebble, eab_kid="kid-1", eab_hmac_file="-"))
+    gate.folder.write("eab", key + "\n")
+    with open(gate.path) as f:
+        text = f.read()
+    gate.folder.write("conf", text.replace('"-"', '"%s"' % (gate.folder / "eab")))
+    with pebble.serving(gate), gate:
+        pebble.served(gate, "a.test")
+
+
+def test_reload_during_an_order():
+    pebble = Pebble()
+    gate = Gate(acme("a.test", pebble), acme("b.test", pebble), plain(name="a.test"))
+    with pebble.serving(gate), gate:
+        for _ in range(3):
+            gate.signal(signal.SIGHUP)
+        a, b = pebble.served(gate, "a.test"), pebble.served(gate, "b.test")
+        assert a.serial != b.serial and orders(pebble) == 2
+
+
+def test_reference_paths():
+    """The reference's block: a key and a certificate in files of their own, shared by their paths."""
+    pebble = Pebble()
+    gate = Gate(plain(name="x.test"))
+    certs = gate.folder / "own"
+    os.mkdir(certs, 0o700)
+    paths = {"host-ssl-cert": certs + "/a.crt", "host-ssl-key": certs + "/a.key", "ignore-missing-cert": "1"}
+    block = {"auth-path": certs + "/auth.jwk", "cert-path": certs + "/a.crt", "key-path": certs + "/a.key",
+             "directory-url": pebble.url, "directory-ca": gates.authority().path, "common-name": "a.test",
+             "email": "a@example.com", "country": "TW"}
+    gate.configure({**plain(name="a.test"), **paths, "ws-protocols": [{"lws-acme-client": block}]},
+                   {**plain(name="other.test"), **paths}, plain(name="x.test"))
+    with pebble.serving(gate), gate:
+        a = pebble.served(gate, "a.test")
+        assert a.names == {"a.test"}
+        assert sorted(os.listdir(certs)) == ["a.crt", "a.key", "auth.jwk"]
+        with open(certs + "/auth.jwk") as f:
+            assert '"kty"' in f.read()
+        context = pebble.client_context()
+        context.check_hostname = False
+        with socket.create_connection(("127.0.0.1", gate.tls_port), gates.TIMEOUT) as s, \
+                context.wrap_socket(s, server_hostname="other.test") as t:
+            assert t.getpeercert()["serialNumber"] == a.serial
