@@ -110,6 +110,19 @@ def test_it_says_what_is_answered_here():
         gate.folder.remove()
 
 
+def test_it_asks_for_the_certificate_that_is_asked_for():
+    guarded = tls("unix:/x", name="in.example", client_cert_required="1", client_cert_ca=g.authority().path,
+                  allow_http_on_https="1")
+    gate = Gate(guarded, tls("unix:/x"))
+    port = gate.tls_port
+    status, said = explain(gate.path, "https://in.example:%d/" % port)
+    assert rows(said)["client"] == "with a certificate from " + g.authority().path
+    assert rows(said)["upstream"] == "unix:/x"
+    assert answer_of(gate, "http://in.example:%d/" % port).startswith("421: ")
+    assert answer_of(gate, "http://localhost:%d/" % port) is None       # it goes up
+    gate.folder.remove()
+
+
 @pytest.mark.parametrize("args, said", [
     (("ftp://x/",), "a URL begins with"),
     (("localhost/",), "a URL begins with"),

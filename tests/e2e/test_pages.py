@@ -70,7 +70,8 @@ def gate():
         keys = {"limits": {"request-line": "4k", "request-head": "8k"},
                 "timeouts": {"request-head": "300ms", "request-body": "300ms"}, "strict_host_check": "1"}
         gate.configure(tls(mounts=mounts, **keys), plain(mounts=mounts, **keys), count_threads="1",
-                       limits={"auth-attempts": 1})
+                       limits={"auth-attempts": 1},
+                       reject_service_keywords={"forbidden": "403", "unlucky": "500"})
         with gate:
             yield gate
 
@@ -89,6 +90,7 @@ def guess(c, **headers):
 WAYS = {
     400: lambda c, **h: c.get("/app%", **h),
     401: lambda c, **h: c.get("/users", **h),
+    403: lambda c, **h: c.get("/app", User_Agent="forbidden", **h),
     404: lambda c, **h: c.get("/nowhere", **h),
     405: lambda c, **h: c.request("TRACE", "/app", **h),
     413: lambda c, **h: c.request("POST", "/small", b"x" * 11, **h),
@@ -97,6 +99,7 @@ WAYS = {
     421: lambda c, **h: c.get("/app", host="elsewhere.example", **h),
     429: guess,
     431: lambda c, **h: c.get("/app", X_Large="x" * 9000, **h),
+    500: lambda c, **h: c.get("/app", User_Agent="unlucky", **h),
     501: lambda c, **h: c.get("/cgi", **h),
     502: lambda c, **h: c.get("/broken", **h),
     503: lambda c, **h: c.get("/down", **h),
