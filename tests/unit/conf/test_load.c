@@ -141,7 +141,8 @@ static void named_upstreams(void **state)
 {
 	struct loaded l =
 		load_good("vhosts:\n"
-			  "- { name: a, port: 80, mounts: [ { mountpoint: /, origin: 'http://App_1.internal:81' },"
+			  "- { name: a, port: 80, mounts: ["
+			  " { mountpoint: /, origin: 'http://App_1.internal:81' },"
 			  " { mountpoint: /x, origin: 'http://app_1.INTERNAL:81/x' },"
 			  " { mountpoint: /y, origin: 'http://app_1.internal.:81' },"
 			  " { mountpoint: /z, origin: 'http://127.0.0.1:81' } ] }\n");
