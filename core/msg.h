@@ -160,6 +160,12 @@ struct msg_acme_do {
 	uint32_t verb;
 };
 
+/* SURVEY, ROWS, LOOK, PICTURE; ROWS and PICTURE have whole rows behind it (proxy/picture.h). */
+struct msg_rows {
+	uint32_t id;          /* of the question; the answer has the same */
+	uint32_t is_last;     /* nothing more of this answer comes */
+};
+
 enum {
 	MSG_PATH_MAX = 4095,
 	MSG_CHALLENGE_MAX = 16 * 1024,
@@ -211,6 +217,11 @@ enum {
 	  sizeof(struct msg_challenge) + MSG_CHALLENGE_MAX, 0)                                              \
 	X(TOKEN_GONE, token_gone, MSG_PARENT, MSG_WORKER, sizeof(struct msg_challenge_id),                  \
 	  sizeof(struct msg_challenge_id), 0)                                                               \
+	/* what do you know? ROWS are the answer */                                                         \
+	X(SURVEY, survey, MSG_PARENT, MSG_WORKER, sizeof(struct msg_rows), sizeof(struct msg_rows), 0)      \
+	/* what all workers know: the answer to LOOK */                                                     \
+	X(PICTURE, picture, MSG_PARENT, MSG_WORKER, sizeof(struct msg_rows),                                \
+	  sizeof(struct msg_rows) + MSG_TEXT_MAX, 0)                                                        \
 	/* are you alive? COUNTS is a worker's answer, ALIVE that of others */                              \
 	X(STATUS, status, MSG_PARENT, MSG_WORKER | MSG_HELPERS, 0, 0, 0)
 
@@ -238,6 +249,10 @@ enum {
 	X(FAILED, failed, MSG_WORKER | MSG_TRIAL, MSG_PARENT, sizeof(struct msg_generation) + 1,            \
 	  sizeof(struct msg_generation) + MSG_TEXT_MAX, 0)                                                  \
 	X(COUNTS, counts, MSG_WORKER, MSG_PARENT, sizeof(struct msg_counts), sizeof(struct msg_counts), 0)  \
+	X(ROWS, rows, MSG_WORKER, MSG_PARENT, sizeof(struct msg_rows),                                      \
+	  sizeof(struct msg_rows) + MSG_TEXT_MAX, 0)                                                        \
+	/* what do all workers know? PICTURE is the answer; one at a time */                                \
+	X(LOOK, look, MSG_WORKER, MSG_PARENT, sizeof(struct msg_rows), sizeof(struct msg_rows), 0)          \
 	X(ALIVE, alive, MSG_HELPERS, MSG_PARENT, 0, 0, 0)                                                   \
 	X(SOURCE_WANTED, source_wanted, MSG_WORKER, MSG_PARENT, sizeof(struct msg_source_wanted),           \
 	  sizeof(struct msg_source_wanted), 0)                                                              \

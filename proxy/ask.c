@@ -1,8 +1,11 @@
 #include "proxy/ask.h"
 #include "conf/find.h"
+#include "proxy/show.h"
+#include "tls/tls.h"
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A reload may take its whole time-out (reload.c), behind another one; who stops may drain for long. */
@@ -116,7 +119,18 @@ static bool receive(int fd, int timeout_ms, struct packet *p, size_t *n)
 	return true;
 }
 
-static int take_answer(int fd, const char *path, enum control_command c)
+/* False: it was made by another version, and that is told. */
+static bool take_rows(const struct packet *p, size_t n, struct picture *picture)
+{
+	bool ok = p->reply.status == (uint32_t)picture_version() &&
+		  picture_take(picture, str_of(p->bytes, n));
+
+	if (!ok)
+		fprintf(stderr, "gatehouse: the one that runs is another version: restart or upgrade it\n");
+	return ok;
+}
+
+static int take_answer(int fd, const char *path, enum control_command c, struct picture *picture)
 {
 	int timeout_ms = c == CONTROL_STOP ? -1 : ANSWER_MS;
 	struct packet *p = base_alloc(sizeof *p);
@@ -131,6 +145,12 @@ static int take_answer(int fd, const char *path, enum control_command c)
 			break;
 		case CONTROL_WARNS:
 			fwrite(p->bytes, 1, n, stderr);
+			break;
+		case CONTROL_ROWS:
+			if (!take_rows(p, n, picture)) {
+				free(p);
+				return EXIT_FAILURE;
+			}
 			break;
 		case CONTROL_OVER:
 			status = (int)p->reply.status;
@@ -147,7 +167,7 @@ static int take_answer(int fd, const char *path, enum control_command c)
 	return status < 0 ? EXIT_FAILURE : status;
 }
 
-int ask_command(const struct ask_options *o, enum control_command c)
+static int ask(const struct ask_options *o, enum control_command c, struct picture *picture)
 {
 	char path[CONTROL_PATH_BYTES], request[CONTROL_REQUEST_BYTES];
 	int status, fd, n = snprintf(request, sizeof request, "%s", control_word(c));
@@ -167,7 +187,57 @@ int ask_command(const struct ask_options *o, enum control_command c)
 	if (send(fd, request, (size_t)n, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		status = say_why(path, errno);
 	else
-		status = take_answer(fd, path, c);
+		status = take_answer(fd, path, c, picture);
 	close(fd);
+	return status;
+}
+
+int ask_command(const struct ask_options *o, enum control_command c)
+{
+	return ask(o, c, NULL);
+}
+
+/* ---- status ---- */
+
+/* What the file has now: the caller may read it, or not. */
+static void look_at_file(struct picture *p, struct picture_row *r)
+{
+	char serial[TLS_SERIAL_BYTES], path[PATH_MAX];
+	struct str bytes = STR_NONE;
+	int64_t ends_s;
+	unsigned mode;
+	int e;
+
+	snprintf(path, sizeof path, "%.*s", STR_ARG(r->text[0]));
+	e = conf_read_file(path, CONF_FILE_BYTES, &bytes, &mode);
+	if (e)
+		r->on_disk = arena_printf(&p->arena, "(%s)", conf_read_error(e));
+	else if (tls_certificate_of(bytes, serial, &ends_s))
+		r->on_disk = arena_dup(&p->arena, str_from_c(serial));
+	else
+		r->on_disk = STR("(no certificate)");
+	free((char *)(uintptr_t)bytes.p);
+}
+
+int ask_status(const struct ask_options *o, enum ask_form form)
+{
+	struct text t = { 0 };
+	struct picture p;
+	int status;
+
+	picture_init(&p);
+	status = ask(o, CONTROL_STATUS, &p);
+	for (size_t i = 0; i < p.n; i++)
+		if (p.rows[i].kind == PICTURE_CERTIFICATE)
+			look_at_file(&p, &p.rows[i]);
+	switch (form) {
+	case ASK_TEXT: show_text(&t, &p, time(NULL)); break;
+	case ASK_JSON: show_json(&t, &p); break;
+	case ASK_METRICS: show_metrics(&t, &p); break;
+	}
+	if (status == EXIT_SUCCESS)
+		fwrite(t.p, 1, t.n, stdout);
+	free(t.p);
+	picture_fini(&p);
 	return status;
 }

@@ -15,3 +15,6 @@ struct ask_options {
 
 /* Returns the exit status. */
 int ask_command(const struct ask_options *o, enum control_command c);
+/* The same for CONTROL_STATUS, which can be told in several ways. */
+enum ask_form { ASK_TEXT, ASK_JSON, ASK_METRICS };
+int ask_status(const struct ask_options *o, enum ask_form form);

@@ -384,6 +384,7 @@ static void died(struct parent *p, struct child *c, int status)
 		log_error("%s (pid %d) ended with status %d", name, (int)c->pid, WEXITSTATUS(status));
 	list_del(&c->node);
 	msg_close(&c->channel);
+	collect_child_gone(c);
 	if (c->column >= 0)
 		count_clear_column(p->count, (unsigned)c->column);
 	if (c == p->reload.trial) {

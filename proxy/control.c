@@ -25,6 +25,7 @@ enum client_state {
 	CLIENT_ASKS,         /* its request has not come yet */
 	CLIENT_AWAITS_RELOAD, /* another one is under way */
 	CLIENT_IN_RELOAD,
+	CLIENT_AWAITS_PICTURE,
 	CLIENT_AWAITS_SERVED, /* the configuration is committed */
 	CLIENT_AWAITS_UPGRADE, /* its end, whatever comes of it */
 	CLIENT_AWAITS_END,    /* of this process */
@@ -49,6 +50,7 @@ struct client {
 	char *changes;     /* AWAITS_SERVED: to be told then */
 	pid_t pid;
 	uid_t uid;
+	bool is_allowed;
 	struct grave grave;
 };
 
@@ -229,6 +231,12 @@ static void carry_out(struct client *c, struct str name)
 		return;
 	}
 	switch (c->command) {
+	case CONTROL_STATUS:
+		c->state = CLIENT_AWAITS_PICTURE;
+		/* before that, workers have nothing to tell */
+		if (c->parent->state == PARENT_SERVING)
+			collect_start(c->parent);
+		break;
 	case CONTROL_RELOAD:
 	case CONTROL_TRY:
 		await_reload(c);
@@ -285,7 +293,13 @@ static bool receive(struct client *c)
 		client_close(c);
 		return false;
 	}
-	understand(c, str_of(request, (size_t)n));
+	if (c->is_allowed) {
+		understand(c, str_of(request, (size_t)n));
+	} else {
+		/* not before it has asked: what it sends to a closed socket would take the answer away */
+		log_warn("control: uid %u may not ask for anything", (unsigned)c->uid);
+		over(c, CONTROL_NOT_ALLOWED);
+	}
 	return true;
 }
 
@@ -331,16 +345,13 @@ static void client_new(struct parent *p, int fd)
 	socklen_t n = sizeof who;
 	struct client *c;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 || !may_ask(&p->control, fd, &who)) {
-		const struct control_reply no = { CONTROL_OVER, CONTROL_NOT_ALLOWED };
-
-		log_warn("control: uid %u may not ask for anything", (unsigned)who.uid);
-		(void)!send(fd, &no, sizeof no, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0) {
 		close(fd);
 		return;
 	}
 	c = base_zalloc(sizeof *c);
 	c->parent = p;
+	c->is_allowed = may_ask(&p->control, fd, &who);
 	c->pid = who.pid;
 	c->uid = who.uid;
 	c->ev = (struct event){ fd, client_ready };
@@ -397,6 +408,28 @@ void control_close(struct parent *p)
 	}
 	while (!list_empty(&k->clients))
 		client_close(list_entry(k->clients.next, struct client, node));
+}
+
+/* ---- status ---- */
+
+void control_pictured(struct parent *p, const struct picture *picture)
+{
+	char *part = base_alloc(CONTROL_REPLY_BYTES);
+
+	list_for_each(n, &p->control.clients) {
+		struct client *c = list_entry(n, struct client, node);
+		size_t next = 0;
+
+		if (c->state != CLIENT_AWAITS_PICTURE)
+			continue;
+		while (next < picture->n) {
+			size_t bytes = picture_fill(picture, &next, part, CONTROL_REPLY_BYTES);
+
+			queue(c, CONTROL_ROWS, (uint32_t)picture_version(), str_of(part, bytes));
+		}
+		over(c, EXIT_SUCCESS);
+	}
+	free(part);
 }
 
 /* ---- reloads ---- */
@@ -478,6 +511,8 @@ void control_served(struct parent *p)
 
 		if (c->state == CLIENT_AWAITS_SERVED)
 			say_changes(c, c->changes ? c->changes : "\n");
+		else if (c->state == CLIENT_AWAITS_PICTURE)
+			collect_start(p);
 	}
 }
 

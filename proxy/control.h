@@ -14,9 +14,11 @@
 #include "core/target.h"
 
 struct parent;
+struct picture;
 
 /* Columns: id, the packet. */
 #define CONTROL_COMMAND_TABLE(X)      \
+	X(STATUS, "status")           \
 	X(RELOAD, "reload")           \
 	X(TRY, "reload --dry-run")    \
 	X(REOPEN, "reopen")           \
@@ -86,6 +88,8 @@ void control_reload_begins(struct parent *p, bool dry);
 void control_reload_over(struct parent *p, const char *said, const char *changes, bool dry);
 /* All workers serve the current configuration. */
 void control_served(struct parent *p);
+/* What whoever asked for the status gets. */
+void control_pictured(struct parent *p, const struct picture *picture);
 /* Nothing is being loaded: perhaps somebody waits for that. */
 void control_next(struct parent *p);
 
@@ -94,6 +98,7 @@ void control_next(struct parent *p);
 enum control_kind {
 	CONTROL_SAYS,  /* text for standard output */
 	CONTROL_WARNS, /* text for standard error */
+	CONTROL_ROWS,  /* of the picture (picture.h): .status has the low bits of picture_version */
 	CONTROL_OVER,  /* nothing behind it: .status is the command's exit status */
 };
 

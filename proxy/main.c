@@ -29,6 +29,8 @@ enum { STATUS_USAGE = 2 };
 	X(explain, "say which way a request for the URL takes, and with which headers") \
 	X(proxy, "https in front of one origin, without a configuration file")          \
 	X(keys, "list all configuration keys: type, default, meaning")                  \
+	X(status, "say how the one that runs is doing")                                 \
+	X(metrics, "the same for Prometheus, in its text format")                       \
 	X(reload, "make the one that runs read its configuration anew, and say what changes") \
 	X(cert, "list certificates that are obtained (or renew NAME, revoke NAME: do that now)") \
 	X(upgrade, "put the binary that lies there now in its place, and wait for that")    \
@@ -42,6 +44,7 @@ enum { STATUS_USAGE = 2 };
 	X(CONFIG, "config", 'c', "PATH", IS(run) | IS(check) | IS(explain) | ASKS,                         \
 	  "a file, or a directory with conf and conf.d/ (" CONF_PATH ")")                                  \
 	X(SOCKET, "socket", 0, "PATH", ASKS, "its control socket; the one that the configuration names")   \
+	X(JSON, "json", 0, "", IS(status), "as JSON")                                                      \
 	X(DRY_RUN, "dry-run", 0, "", IS(reload), "only say what would change, or is wrong")                \
 	X(STAGING, "staging", 0, "", IS(run), "certificates from Let's Encrypt's practice directory")      \
 	X(STRICT, "strict", 0, "", IS(check), "warnings count as errors")                                  \
@@ -73,7 +76,8 @@ enum option {
 
 #define IS(command) (1U << COMMAND_##command)
 /* Those that ask one that runs. */
-#define ASKS (IS(cert) | IS(reload) | IS(reopen) | IS(stop) | IS(upgrade))
+#define ASKS \
+	(IS(status) | IS(metrics) | IS(cert) | IS(reload) | IS(reopen) | IS(stop) | IS(upgrade))
 
 static const struct {
 	const char *name, *what;
@@ -441,6 +445,8 @@ static int run(const struct args *a)
 	case COMMAND_keys:
 		(a->times[OPTION_ROFF] ? conf_manual_roff : conf_manual_print)(stdout);
 		return EXIT_SUCCESS;
+	case COMMAND_status: return ask_status(&ask, a->times[OPTION_JSON] ? ASK_JSON : ASK_TEXT);
+	case COMMAND_metrics: return ask_status(&ask, ASK_METRICS);
 	case COMMAND_reload:
 		return ask_command(&ask, a->times[OPTION_DRY_RUN] ? CONTROL_TRY : CONTROL_RELOAD);
 	case COMMAND_cert: return cert(a, &ask);

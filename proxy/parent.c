@@ -418,6 +418,7 @@ static bool open_parent(struct parent *p)
 	issue_init(p);
 	control_init(p);
 	watch_init(p);
+	collect_init(p);
 	timer_init(&p->stop_timer, end_all);
 	timer_init(&p->ping_timer, ping);
 	slot_open(p);
@@ -438,6 +439,7 @@ static void close_parent(struct parent *p)
 	remove_pid_file(p);
 	control_close(p);
 	watch_close(p);
+	collect_close(p);
 	reload_close(p);
 	issue_fini(p);
 	listen_close(p);

@@ -8,6 +8,7 @@
  *	child.c    processes: how they begin, what they say, how they end
  *	slot.c     which of them there are to be, and who takes the place of one that died
  *	control*.c commands, by the control socket
+ *	collect.c  what all workers know, put together
  *	logs.c     log files
  *	issue.c    what the process that obtains certificates asks for
  *	hook.c     programs that publish DNS records for it
@@ -25,6 +26,7 @@
 #include "core/log.h"
 #include "core/msg.h"
 #include "core/target.h"
+#include "proxy/collect.h"
 #include "proxy/control.h"
 #include "proxy/count.h"
 #include "proxy/heir.h"
@@ -108,6 +110,7 @@ struct child {
 	uint32_t last_socket;     /* highest id it was sent */
 	uint32_t token_have;      /* and of the tokens that it has taken */
 	unsigned unanswered;      /* STATUS messages */
+	struct collect_child known; /* what it told of itself */
 	struct priv_user user;    /* whom it was started as */
 	uint64_t fd_limit;        /* and with which limit */
 	bool expected;            /* that it ends */
@@ -203,6 +206,7 @@ struct parent {
 	struct store store;
 	struct watch watch;
 	struct control control;
+	struct collect collect;
 	struct timer ticket_timer, ping_timer, stop_timer;
 };
 

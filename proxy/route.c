@@ -5,6 +5,7 @@
 #include "proxy/decide.h"
 #include "proxy/page.h"
 #include "proxy/token.h"
+#include "proxy/tally.h"
 #include "proxy/trust.h"
 #include "uds-upstream/up.h"
 #include <netinet/in.h>
@@ -16,6 +17,7 @@ struct route {
 	const struct site_listener *listener;
 	struct mount_ref ref;  /* the vhost before the request is read is that of the SNI */
 	struct alog *log;      /* counted; only of a tunnel */
+	struct tally *tally;   /* the same */
 	struct decision decision;
 	struct str client_ca;  /* of the connection */
 	struct str peer;       /* whoever has connected, as text */
@@ -421,6 +423,8 @@ static void let_go(struct exchange *x)
 		x->facts.upstream = arena_dup_c(&x->arena, str_from_c(x->facts.upstream));
 	if (r->ref.vhost && r->ref.vhost->log)
 		r->log = alog_get(r->ref.vhost->log);
+	if (r->ref.vhost)
+		r->tally = tally_get(r->ref.vhost->tally);
 	r->listener = NULL;
 	r->ref = (struct mount_ref){ 0 };
 	r->decision = (struct decision){ 0 };
@@ -448,27 +452,33 @@ static void response(struct exchange *x, struct head *h)
 		let_go(x);
 }
 
-static struct alog *log_of(const struct route *r)
+/* Whose answer it was, while the site is held: also when nobody was found. */
+static const struct site_vhost *vhost_of(const struct route *r)
 {
-	if (r->log)
-		return r->log;
 	if (r->ref.vhost)
-		return r->ref.vhost->log;
-	return r->listener && r->listener->nvhosts ? r->listener->vhosts[0]->log : NULL;
+		return r->ref.vhost;
+	return r->listener && r->listener->nvhosts ? r->listener->vhosts[0] : NULL;
 }
 
 static void finished(struct exchange *x)
 {
 	struct route *r = x->route;
+	const struct site_vhost *v;
 	struct alog *log;
+	struct tally *tally;
 
 	if (!r)
 		return;
-	log = log_of(r);
+	v = vhost_of(r);
+	log = v ? v->log : r->log;
+	tally = v ? v->tally : r->tally;
 	/* a connection that ended between two requests has nothing to tell */
 	if (log && (x->request || x->facts.status))
 		alog_line(log, x, r->client);
+	if (tally && (x->request || x->facts.status))
+		tally_note(tally, x);
 	alog_put(r->log);
+	tally_put(r->tally);
 	if (r->site)
 		site_put(r->site);
 	x->route = NULL;

@@ -7,6 +7,7 @@
 #include "proxy/context.h"
 #include "proxy/raw.h"
 #include "proxy/tables.h"
+#include "proxy/tally.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
 #include <time.h>
@@ -25,6 +26,7 @@ struct site {
 	struct map files;           /* config.files, by path */
 	struct map log_paths;       /* logs, by path */
 	struct alog **logs;         /* in the order of config.logs */
+	struct map tallies;         /* by vhost_key */
 	struct up_target **targets; /* in the order of config.targets */
 	struct tls_client **clients; /* in the same; NULL: TLS is not spoken, or not yet built */
 	struct clients making;      /* of these, until they are */
@@ -93,6 +95,29 @@ static void open_logs(struct site *s)
 	}
 }
 
+/* Its name, and where clients come to it. */
+static struct str vhost_key(struct arena *a, const struct conf_vhost *v)
+{
+	struct str at = v->listener ? v->listener->name : STR_NONE;
+
+	return arena_printf(a, "%.*s %.*s", STR_ARG(v->name), STR_ARG(at));
+}
+
+/* The same for what is counted. */
+static void open_tallies(struct site *s)
+{
+	map_init(&s->tallies, &s->arena, s->tables.nvhosts);
+	for (size_t i = 0; i < s->tables.nvhosts; i++) {
+		struct site_vhost *v = &s->tables.vhosts[i];
+		struct str key = vhost_key(&s->arena, v->conf);
+		uint64_t hash = map_hash(key);
+		struct tally *old = current ? map_find(&current->tallies, hash, key, NULL) : NULL;
+
+		v->tally = old ? tally_get(old) : tally_new();
+		map_add(&s->tallies, hash, key, v->tally);
+	}
+}
+
 struct site *site_open(struct config *c)
 {
 	struct site *s = base_zalloc(sizeof *s);
@@ -106,6 +131,7 @@ struct site *site_open(struct config *c)
 	for (size_t i = 0; i < c->nfiles; i++)
 		map_add(&s->files, map_hash(c->files[i]->path), c->files[i]->path, c->files[i]);
 	open_logs(s);
+	open_tallies(s);
 	s->targets = arena_zalloc(&s->arena, c->ntargets * sizeof(struct up_target *));
 	s->clients = arena_zalloc(&s->arena, c->ntargets * sizeof(struct tls_client *));
 	clients_init(&s->making, &s->arena, &s->files, c->ntargets);
@@ -366,9 +392,11 @@ void site_put(struct site *s)
 		if (s->tables.listeners[i].onward)
 			raw_target_put(s->tables.listeners[i].onward);
 	}
-	for (size_t i = 0; i < s->tables.nvhosts; i++)
+	for (size_t i = 0; i < s->tables.nvhosts; i++) {
 		if (s->tables.vhosts[i].tls)
 			tls_context_put(s->tables.vhosts[i].tls);
+		tally_put(s->tables.vhosts[i].tally);
+	}
 	for (size_t i = 0; i < s->conf->ntargets; i++) {
 		if (s->targets[i])
 			up_target_put(s->targets[i]);
@@ -465,6 +493,16 @@ void site_set_log(struct site *s, size_t index, int fd)
 {
 	BUG_ON(index >= s->conf->nlogs);
 	alog_set_fd(s->logs[index], fd);
+}
+
+const struct tables *site_tables(const struct site *s)
+{
+	return &s->tables;
+}
+
+const struct alog *site_log(const struct site *s, size_t index)
+{
+	return s->logs[index];
 }
 
 struct site_listener *site_listener(const struct site *s, struct str name)

@@ -23,7 +23,9 @@
 struct site;
 struct site_listener;
 struct site_vhost;
+struct alog;
 struct raw_target;
+struct tables;
 struct tls_listener;
 struct conf_target;
 struct place_spec;
@@ -102,6 +104,12 @@ struct raw_target *site_listener_onward(const struct site_listener *l);
  */
 const struct limits *site_limits(const struct site *s, const struct site_conn *conn);
 const struct timeouts *site_timeouts(const struct site *s, const struct site_conn *conn);
+
+/* ---- for survey: borrowed as long as s ---- */
+
+const struct tables *site_tables(const struct site *s);
+/* Of config.logs[index]. */
+const struct alog *site_log(const struct site *s, size_t index);
 
 /* ---- for route ---- */
 

@@ -15,6 +15,7 @@ struct up_target;
 struct tls_context;
 struct tls_listener;
 struct alog;
+struct tally;
 struct auth;
 
 struct site_mount {
@@ -33,6 +34,7 @@ struct site_vhost {
 	struct tls_context *tls;
 	struct str client_ca;     /* what clients' certificates are checked against; empty: nothing */
 	struct alog *log;         /* NULL: none */
+	struct tally *tally;
 	struct str *pages;        /* what conf->pages are */
 };
 

@@ -7,8 +7,10 @@
 #include "proxy/route.h"
 #include "proxy/source.h"
 #include "proxy/token.h"
+#include "proxy/survey.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
+#include <fcntl.h>
 #include <malloc.h>
 #include <unistd.h>
 
@@ -31,6 +33,7 @@ struct worker {
 	struct work build;
 
 	size_t busiest;      /* connections and exchanges at once, since memory was last given back */
+	int statm;           /* /proc/self/statm */
 	bool leaving;
 	struct timer cut;    /* the time for what is in progress is over */
 	struct timer leave;  /* so is the time for everything */
@@ -266,6 +269,28 @@ bool worker_on_status(struct msg_channel *c, struct msg_in *m)
 	return true;
 }
 
+bool worker_on_survey(struct msg_channel *c, struct msg_in *m)
+{
+	struct worker *w = worker_of(c);
+	const struct msg_rows *question = m->data;
+	const struct survey_facts facts = {
+		.generation = w->accept.generation,
+		.connections = w->accept.nconns,
+		.accepted = w->accept.taken,
+		.is_draining = w->leaving,
+		.statm = w->statm,
+	};
+
+	survey_send(c, question->id, &facts);
+	return true;
+}
+
+bool worker_on_picture(struct msg_channel *c, struct msg_in *m)
+{
+	(void)c, (void)m;
+	return false; /* nobody asked */
+}
+
 /* ---- leaving ---- */
 
 static bool is_idle(const struct worker *w)
@@ -373,7 +398,7 @@ static int end(struct worker *w)
 
 int worker_run(void)
 {
-	struct worker w = { 0 };
+	struct worker w = { .statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC) };
 
 	if (!born_begin(&w.parent, MSG_WORKER, &handlers_worker, parent_ended))
 		return EXIT_FAILURE;

@@ -85,6 +85,16 @@ void tls_context_warn(const struct tls_context *c, const struct tls_files *f, st
  */
 struct str tls_context_client_ca(const struct tls_context *c);
 
+/*
+ * The n-th certificate of it, in the order of its files, from 0 on: its serial number in upper-case
+ * hexadecimal digits (cut at cap), and when it ends, in seconds since the epoch. False: there is no such one.
+ */
+enum { TLS_SERIAL_BYTES = 64 };
+bool tls_context_certificate(const struct tls_context *c, size_t n, char serial[TLS_SERIAL_BYTES],
+			     int64_t *ends_s) MUST_USE;
+/* The same for the first certificate in PEM, for who has no context. */
+bool tls_certificate_of(struct str pem, char serial[TLS_SERIAL_BYTES], int64_t *ends_s) MUST_USE;
+
 /* ---- listeners ---- */
 
 /*

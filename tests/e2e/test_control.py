@@ -14,7 +14,7 @@ import pytest
 from gate import GATEHOUSE, TIMEOUT, Demo, Folder, Gate, Process, plain, tls, wait_until
 
 ROOT = os.geteuid() == 0
-KINDS = SAYS, WARNS, OVER = 0, 1, 2
+SAYS, WARNS, ROWS, OVER = range(4)
 nobody = {"user": pwd.getpwnam("nobody").pw_uid, "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
 
 
@@ -196,14 +196,14 @@ def test_callers_do_not_hold_each_other_up():
         for _ in range(10):
             s = stack.enter_context(connect(gate))
             s.send(b"reload")
-        for junk in (b"x", b"reload\0", b"stop it", b"y" * 64):
+        for junk in (b"x", b"reloa", b"\0reload", b"stop it", b"y" * 64):
             with connect(gate) as s:
                 s.send(junk)
                 kind, status, text = answer(s)[-2]
                 assert kind == WARNS and b"does not know this command" in text
                 assert s.recv(10) == b""
         with connect(gate) as s:
-            s.send(b"z" * 65)
+            s.send(b"z" * 400)
             assert s.recv(10) == b""
         running = [subprocess.Popen([GATEHOUSE, "reload", "-c", gate.path], stdout=subprocess.PIPE)
                    for _ in range(8)]
