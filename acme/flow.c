@@ -106,6 +106,7 @@ static bool order_once(struct acme_flow *f)
 {
 	bool good = open_ca(f) && acme_account_ready(f) && acme_order_run(f);
 
+	f->no_renewal_info = good && !f->ca.resources[ACME_RENEWAL_INFO].n;
 	acme_ca_close(&f->ca);
 	return good;
 }
@@ -252,6 +253,8 @@ static void deliver(struct acme_flow *f)
 		.next_ms = early > 1 ? next_ms : 0,
 	};
 	*p = (struct acme_part){ .issued_by = p->order.directory, .issued_ms = now_ms, .early = early };
+	if (f->no_renewal_info)
+		p->ari = (struct acme_ari){ .id = facts.ari_id, .check_ms = now_ms + ACME_DAY_MS };
 	acme_flow_keep_state(f);
 }
 

@@ -9,7 +9,7 @@
 #include "core/log.h"
 
 enum {
-	LOOKED_AT_MAX = 20,  /* orders of the account's list */
+	LOOKED_AT_MAX = 200, /* orders of the account's list */
 	FINALIZE_MAX = 3,
 	STEPS_MAX = 1000,    /* of any kind: a CA that turns in circles */
 	STATUS_BYTES = 16,

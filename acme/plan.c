@@ -8,8 +8,8 @@
 #define FIRST_MS ACME_SECOND_MS
 #define FIRST_ASKED_MS ACME_MINUTE_MS
 #define CA_IS_AWAY_MAX_MS (15 * ACME_MINUTE_MS)
-/* Of what is left until a certificate expires, a try gets at most this part. */
-enum { PARTS_LEFT = 4 };
+/* Of what is left until a certificate expires, a try gets at most this part, and at the end so much. */
+enum { PARTS_LEFT = 4, LEAST_MS = 500 };
 
 /* What is served is still good, or nothing is: then there is nothing to be late for. */
 static int64_t cap_by_expiry(int64_t delay_ms, int64_t now_ms, int64_t expiry_ms)
@@ -18,7 +18,7 @@ static int64_t cap_by_expiry(int64_t delay_ms, int64_t now_ms, int64_t expiry_ms
 
 	if (left_ms <= 0)
 		return delay_ms;
-	return MIN(delay_ms, MAX(left_ms / PARTS_LEFT, ACME_SECOND_MS));
+	return MIN(delay_ms, MAX(left_ms / PARTS_LEFT, (int64_t)LEAST_MS));
 }
 
 int64_t acme_plan_retry(unsigned failures, bool asked, int64_t now_ms, int64_t expiry_ms, uint32_t random)

@@ -18,6 +18,7 @@ struct acme_flow {
 	EVP_PKEY *key;               /* of the certificate to be; NULL: none yet */
 	struct arena arena;          /* what lives as long as the flow */
 	int64_t give_up_ms;          /* no more waiting then */
+	bool no_renewal_info;        /* the CA does not say when to renew */
 	bool proof_failed;           /* the CA could not see the proof: another kind of it may do */
 	enum acme_end end;
 	int64_t until_ms;

@@ -129,7 +129,8 @@ class MockCA:
         self.retry_after = {}       # resource -> value, of what is not finished yet
         self.steps = {"order": 0, "authz": 0}   # replies "processing"/"pending" before it is finished
         self.keeps_list = True      # of an account's orders
-        self.on_request = None      # called with each Request when it has been answered, before it is sent
+        # called with each Request before it is served, and before its answer is sent; may raise
+        self.on_arrival = self.on_request = None
         self.requests, self.faults = [], {}
         self.nonces, self.accounts, self.orders, self.authzs, self.certs = set(), {}, {}, {}, {}
         self.reject_nonces = 0.0
@@ -295,6 +296,8 @@ class MockCA:
             payload, account, jwk = self.unwrap(handler, resource, body)
         with self.lock:
             request = Request(resource, time.time(), payload, account)
+            if self.on_arrival:
+                self.on_arrival(request)
             self.requests.append(request)
             method = getattr(self, "serve_" + resource, self.missing)
             if body is None:
