@@ -264,6 +264,11 @@ static void carry_out(struct client *c, struct str name)
 	}
 }
 
+static bool takes_name(enum control_command c)
+{
+	return c == CONTROL_CERT_RENEW || c == CONTROL_CERT_REVOKE;
+}
+
 static void understand(struct client *c, struct str request)
 {
 	const char *nul = request.n ? memchr(request.p, 0, request.n) : NULL;
@@ -271,7 +276,8 @@ static void understand(struct client *c, struct str request)
 	struct str name = nul ? str_of(nul + 1, request.n - word.n - 1) : STR_NONE;
 
 	for (size_t i = 0; i < CONTROL_COMMAND_COUNT; i++)
-		if (str_eq(word, str_from_c(words[i]))) {
+		if (str_eq(word, str_from_c(words[i])) && takes_name((enum control_command)i) == (name.n > 0) &&
+		    (name.n || !nul)) {
 			c->command = (enum control_command)i;
 			carry_out(c, name);
 			return;

@@ -2,9 +2,10 @@
  * control.h - the control socket: what `gatehouse status`, `reload`, `stop` ... ask of a parent that runs.
  *
  * A SOCK_SEQPACKET socket in the file system, 0600, or 0660 for the group that `control-group` names. A
- * caller sends one packet, a word of the table, perhaps NUL and a name behind it, and gets packets back, each a struct control_reply with bytes
- * behind it; the last one is CONTROL_OVER. The parent never waits for a caller: all of them have deadlines,
- * and what is queued for one is bounded. Nothing that came from the network is read here.
+ * caller sends one packet, a word of the table, for some NUL and a name behind it, and gets packets back,
+ * each a struct control_reply with bytes behind it; the last one is CONTROL_OVER. The parent never waits
+ * for a caller: all of them have deadlines, and what is queued for one is bounded. Nothing that came from
+ * the network is read here.
  *
  * Called by the parent (the first half) and by ask.c, which is the other side (the second half).
  */

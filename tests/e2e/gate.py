@@ -190,6 +190,7 @@ class Gate:
         self.folder = Folder()
         self.locks, self.process, self.failed = [], None, False
         self.program = GATEHOUSE
+        self.before = []    # a command that ends by executing what follows it
         self.env, self.args = dict(env), list(args)
         self.tls_port, lock = free_port()
         self.plain_port, other = free_port()
@@ -216,7 +217,7 @@ class Gate:
         return self
 
     def start(self):
-        self.process = Process(self.folder, [self.program, "run", "-c", self.path, *self.args],
+        self.process = Process(self.folder, [*self.before, self.program, "run", "-c", self.path, *self.args],
                                env={**os.environ, **self.env})
         try:
             for port in self.ports:

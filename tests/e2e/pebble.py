@@ -4,8 +4,8 @@
     with pebble.serving(gate), gate:
         assert pebble.served(gate, "a.test").names == {"a.test"}
 
-Pebble looks for http-01 on the gate's plain port and for tls-alpn-01 on its TLS port; all names are 127.0.0.1.
-Its directory has a certificate of the tests' own authority.
+Pebble looks for http-01 on the gate's plain port and for tls-alpn-01 on its TLS port; all names are
+127.0.0.1. Its directory has a certificate of the tests' own authority.
 """
 
 import contextlib

@@ -8,7 +8,6 @@ import ssl
 import stat
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -178,18 +177,22 @@ def fetch(gate, path, host, method="GET"):
         return c.request(method, path, host=host)
 
 
-def test_tokens_come_first():
+@pytest.mark.parametrize("asks_tls_port", [False, True])
+def test_tokens_come_first(asks_tls_port):
     """Before redirect-http on the TLS port, before basic-auth and mounts; unknown ones are the mounts'."""
     pebble = Pebble()
     with Demo() as demo:
-        users = pebble.folder.write("users", "u:$2y$05$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu\n")
+        users = pebble.folder.write("users", "u:$2y$05$" + "a" * 53 + "\n")
         os.chmod(users, 0o644)
         guarded = plain(demo.origin, "a.test", strict_host_check="1")
         guarded["mounts"][0]["basic-auth"] = users
-        gate = Gate(acme("a.test", pebble, demo.origin, acme_challenge="http-01", redirect_http="1"), guarded)
-        gate_plain, gate.plain_port = gate.plain_port, gate.tls_port    # Pebble asks the TLS port in plain
+        gate = Gate(acme("a.test", pebble, demo.origin, acme_challenge="http-01", redirect_http="1",
+                         acme_names="elsewhere.test"), guarded)
+        plain_port = gate.plain_port
+        if asks_tls_port:
+            gate.plain_port = gate.tls_port
         with pebble.serving(gate):
-            gate.plain_port = gate_plain
+            gate.plain_port = plain_port
             with gate:
                 pebble.served(gate, "a.test")
                 place = "/.well-known/acme-challenge/unknown"
@@ -306,3 +309,74 @@ def test_reference_paths():
         with socket.create_connection(("127.0.0.1", gate.tls_port), gates.TIMEOUT) as s, \
                 context.wrap_socket(s, server_hostname="other.test") as t:
             assert t.getpeercert()["serialNumber"] == a.serial
+
+
+class Crowd:
+    """Stands where Pebble looks for a token, and asks the gate for it a hundred times before it answers."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.bodies = []
+
+    def ask(self, gate, path):
+        with gate.client(tls=False) as c:
+            for _ in range(10):
+                answer = c.request("GET", path, host="a.test")
+                self.bodies.append((answer.status, answer["content-type"], answer.body))
+
+    def serve(self, gate):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            with gates.peers.Served(sock) as served:
+                path = served.read_request().start.split()[1]
+                threads = [threading.Thread(target=self.ask, args=(gate, path)) for _ in range(10)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                served.send(gates.peers.response(self.bodies[0][2], connection="close"))
+
+
+def test_concurrent_validations():
+    pebble, crowd = Pebble(), Crowd()
+    gate = Gate(acme("a.test", pebble, acme_challenge="http-01"), plain(name="a.test"))
+    port, gate.plain_port = gate.plain_port, crowd.port
+    with contextlib.closing(crowd.listener), pebble.serving(gate):
+        gate.plain_port = port
+        threading.Thread(target=crowd.serve, args=(gate,), daemon=True).start()
+        with gate:
+            pebble.served(gate, "a.test")
+            assert len(crowd.bodies) >= 100 and len(set(crowd.bodies)) == 1
+            assert crowd.bodies[0][:2] == (200, "application/octet-stream")
+
+
+def mounted(folder, size, *commands):
+    """A command in a mount namespace of its own, with a small file system at the folder."""
+    script = "mount -t tmpfs -o size=%s,mode=700 tmpfs %s && %s exec \"$@\"" % (
+        size, folder, "".join(command + " && " for command in commands))
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+
+
+def test_full_store():
+    """A certificate that cannot be written is served, and written when there is room."""
+    pebble = Pebble()
+    gate = Gate(acme("a.test", pebble), state_dir="/")
+    state = gate.folder / "state"
+    os.mkdir(state)
+    with open(gate.path) as f:
+        text = f.read().replace('"state-dir": "/"', '"state-dir": "%s"' % state)
+    gate.folder.write("conf", text)
+    gate.before = mounted(state, "64k", "(dd if=/dev/zero of=%s/ballast bs=4096 2>/dev/null; true)" % state)
+    with pebble.serving(gate), gate:
+        first = pebble.served(gate, "a.test")
+        gate.wait_log(r"cannot write .*/certs/a.test.pem: No space left on device: kept in memory")
+        inside = "/proc/%d/root%s" % (gate.process.pid, state)
+        assert not os.path.exists(inside + "/acme/certs/a.test.pem")
+        os.unlink(inside + "/ballast")
+        gate.wait_log(r"certs/a.test.pem is written now")
+        assert os.stat(inside + "/acme/certs/a.test.pem").st_size > 0
+        assert pebble.served(gate, "a.test").serial == first.serial and orders(pebble) == 1

@@ -196,14 +196,14 @@ def test_callers_do_not_hold_each_other_up():
         for _ in range(10):
             s = stack.enter_context(connect(gate))
             s.send(b"reload")
-        for junk in (b"x", b"reloa", b"\0reload", b"stop it", b"y" * 64):
+        for junk in (b"x", b"reload\0", b"stop it", b"y" * 64, b"cert renew", b"cert renew\0", b"cert\0a"):
             with connect(gate) as s:
                 s.send(junk)
                 kind, status, text = answer(s)[-2]
                 assert kind == WARNS and b"does not know this command" in text
                 assert s.recv(10) == b""
         with connect(gate) as s:
-            s.send(b"z" * 400)
+            s.send(b"z" * 385)
             assert s.recv(10) == b""
         running = [subprocess.Popen([GATEHOUSE, "reload", "-c", gate.path], stdout=subprocess.PIPE)
                    for _ in range(8)]
