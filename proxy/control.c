@@ -276,8 +276,8 @@ static void understand(struct client *c, struct str request)
 	struct str name = nul ? str_of(nul + 1, request.n - word.n - 1) : STR_NONE;
 
 	for (size_t i = 0; i < CONTROL_COMMAND_COUNT; i++)
-		if (str_eq(word, str_from_c(words[i])) && takes_name((enum control_command)i) == (name.n > 0) &&
-		    (name.n || !nul)) {
+		if (str_eq(word, str_from_c(words[i])) && (name.n || !nul) &&
+		    takes_name((enum control_command)i) == (name.n > 0)) {
 			c->command = (enum control_command)i;
 			carry_out(c, name);
 			return;

@@ -140,6 +140,14 @@ def test_store_is_nobody_elses():
             assert worker["Uid"].split()[0] != "0" != process["Uid"].split()[0]
 
 
+def kill_all(gate):
+    """SIGKILL of the parent; its children leave by themselves."""
+    pids = gate.children()
+    gate.process.process.send_signal(signal.SIGKILL)
+    gate.process.process.wait()
+    wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), "all to be gone")
+
+
 def test_restart_keeps_and_second_is_refused():
     pebble = Pebble()
     gate = Gate(acme("a.test", pebble))
@@ -149,8 +157,7 @@ def test_restart_keeps_and_second_is_refused():
                                 timeout=gates.TIMEOUT)
         assert second.returncode == 1
         assert "another gatehouse (pid %d) uses the directory" % gate.process.pid in second.stderr
-        gate.process.process.send_signal(signal.SIGKILL)
-        gate.process.process.wait()
+        kill_all(gate)
         gate.start()
         assert pebble.served(gate, "a.test").serial == first.serial
         assert orders(pebble) == 1
@@ -163,10 +170,7 @@ def test_kill_in_the_middle():
     with pebble.serving(gate), gate:
         for _ in range(3):
             wait_until(lambda: orders(pebble), "an order")
-            pids = gate.children() + [gate.process.pid]
-            gate.process.process.send_signal(signal.SIGKILL)
-            gate.process.process.wait()
-            wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), "all to be gone")
+            kill_all(gate)
             gate.start()
         pebble.served(gate, "a.test")
         assert "certs" in os.listdir(gate.folder / "acme")
