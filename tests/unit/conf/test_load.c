@@ -440,7 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),  cmocka_unit_test(levels), cmocka_unit_test(timeout_secs),
 		cmocka_unit_test(listeners), cmocka_unit_test(named_upstreams),
-		cmocka_unit_test(listeners), cmocka_unit_test(sharing), cmocka_unit_test(names_and_logs),
+		cmocka_unit_test(sharing), cmocka_unit_test(names_and_logs),
 		cmocka_unit_test(data_dir),  cmocka_unit_test(alpn), cmocka_unit_test(spellings),
 		cmocka_unit_test(hashes),    cmocka_unit_test(merging), cmocka_unit_test(basic_auth),
 		cmocka_unit_test(counting),  cmocka_unit_test(guarded), cmocka_unit_test(per_address),
