@@ -219,6 +219,7 @@ struct conf_listener {
 	bool no_ipv6, only_ipv6;
 	uint16_t port;
 	bool tls;
+	bool plain_too;         /* of a TLS one: plain HTTP is allowed, and vhosts may want nothing else */
 	struct conf_vhost **vhosts; /* in order of definition; the first is the default */
 	size_t nvhosts;
 	struct conf_pos pos;    /* of the port key */

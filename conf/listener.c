@@ -92,7 +92,7 @@ static void check_agreement(struct conf_loader *l, const struct conf_vhost_draft
 {
 	const struct conf_node *port = d->seen[CONF_KEY_PORT] ? d->seen[CONF_KEY_PORT] : d->node;
 
-	if (n->tls != d->v.tls)
+	if (n->tls != d->v.tls && !n->plain_too)
 		conf_error(l, port,
 			   d->v.tls ? "give the other one a certificate, or another port"
 				    : "give it \"host-ssl-cert\" and \"host-ssl-key\", or another port",
@@ -139,6 +139,7 @@ static struct conf_listener *find_or_add(struct conf_loader *l, const struct con
 		.only_ipv6 = p->only_ipv6,
 		.port = d->unix_socket ? 0 : d->port,
 		.tls = d->v.tls,
+		.plain_too = d->v.tls && d->v.raw.allow_http,
 		.pos = port ? port->pos : d->node->pos,
 	};
 	arena_grow(&c->arena, c->listeners, c->nlisteners, l->listeners_cap);

@@ -324,3 +324,15 @@ def test_a_reload_with_any_of_it_changes_nothing(folder):
         gate.signal(signal.SIGHUP)
         gate.wait_log(r"configuration \d+ is served")
         wait_until(lambda: c.get("/")["Location"] == "https://better.example/", "the new configuration")
+
+
+# ---- the list of keys
+
+def test_the_list_of_keys():
+    text, roff, commands = (run(*args).stdout.decode() for args in (["keys"], ["keys", "--roff"],
+                                                                     ["help", "--roff"]))
+    for key in "host-ssl-cert", "mountpoint", "ride-out", "reject-service-keywords":
+        assert re.search(r"^  %s +\w+ " % key, text, re.M)
+        assert "\\fB%s\\fR (" % key.replace("-", "\\-") in roff
+    for command in "run", "check", "explain URL", "keys":
+        assert ".B gatehouse %s\n" % command in commands

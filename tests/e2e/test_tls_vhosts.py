@@ -224,6 +224,34 @@ def test_plain_http_on_a_tls_port_does_not_get_around_certificates(demo, clients
                 assert c.read_response().status == (421 if guarded_first else 200)
 
 
+def test_a_vhost_without_tls_on_a_port_with_it(demo, clients):
+    """Where the first vhost of the port allows it."""
+    def marked(vhost, mark, **keys):
+        return {**vhost, "headers": [{"X-Mark": mark}], **{k.replace("_", "-"): v for k, v in keys.items()}}
+
+    allowed = {"allow_non_tls": "1", "allow_http_on_https": "1"}
+    gate = Gate(count_threads="1")
+    gate.configure(marked(tls(demo.origin, "secure.test"), "secure", **allowed),
+                   marked(plain(demo.origin, "plain.test"), "plain", port=str(gate.tls_port)),
+                   marked(guarded(demo, clients, "in.test"), "in"), count_threads="1")
+    with gate:
+        with gate.client(tls=False, port=gate.tls_port) as c:
+            for host, mark in (("plain.test", "plain"), ("secure.test", "secure"), ("in.test", None)):
+                answer = c.get("/json", host=host)
+                assert (answer.status, answer["X-Mark"]) == (200 if mark else 421, mark)
+        context = authority().client_context()
+        with connect(gate, context, "secure.test") as c:
+            assert c.get("/json", host="secure.test")["X-Mark"] == "secure"
+            assert c.get("/json", host="in.test").status == 421
+    gate = Gate(count_threads="1")
+    gate.configure(tls(demo.origin, "secure.test", allow_non_tls="1"),
+                   plain(demo.origin, "plain.test", port=str(gate.tls_port)), count_threads="1")
+    with pytest.raises(AssertionError):
+        gate.start()
+    assert "this vhost speaks plain HTTP on 127.0.0.1:%d, but" % gate.tls_port in gate.log()
+    gate.folder.remove()
+
+
 # ---- the rest
 
 HSTS = "max-age=15768000; includeSubDomains"
