@@ -1,4 +1,5 @@
 #include "core/arena.h"
+#include "core/spares.h"
 #include <stdarg.h>
 
 struct arena_block {
@@ -12,26 +13,18 @@ enum {
 	ORDINARY = ARENA_BLOCK_BYTES - sizeof(struct arena_block), /* data of a block of the ordinary size */
 	LARGE = ORDINARY / 4, /* a larger piece that does not fit has a block of its own */
 	GAP = BASE_SANITIZED ? 16 : 0, /* behind each piece, poisoned: running over one is seen */
-	SPARES_MAX = 256,
 };
 
-/* Blocks of the ordinary size that nobody uses, last in first out: part of the worker's allocator. */
-static struct spares {
-	struct arena_block *first;
-	size_t n;
-} spares;
+/* Blocks of the ordinary size that nobody uses: part of the worker's allocator. */
+static struct spares spares;
 
 static struct arena_block *block_get(size_t bytes)
 {
-	struct arena_block *b = spares.first;
+	struct arena_block *b = bytes == ORDINARY ? spares_take(&spares) : NULL;
 
-	if (b && bytes == ORDINARY) {
-		spares.first = b->next;
-		spares.n--;
-		return b;
-	}
 	BUG_ON(bytes > SIZE_MAX / 2);
-	b = base_alloc(sizeof *b + bytes);
+	if (!b)
+		b = base_alloc(sizeof *b + bytes);
 	b->bytes = bytes;
 	base_poison(b->data, bytes);
 	return b;
@@ -39,25 +32,20 @@ static struct arena_block *block_get(size_t bytes)
 
 static void block_put(struct arena_block *b)
 {
-	if (!BASE_SANITIZED && b->bytes == ORDINARY && spares.n < SPARES_MAX) {
-		b->next = spares.first;
-		spares.first = b;
-		spares.n++;
+	if (b->bytes == ORDINARY && spares_keep(&spares, b))
 		return;
-	}
 	base_unpoison(b->data, b->bytes);
 	free(b);
 }
 
+void arena_settle(void)
+{
+	spares_settle(&spares);
+}
+
 void arena_drop_spares(void)
 {
-	struct arena_block *b;
-
-	while ((b = spares.first)) {
-		spares.first = b->next;
-		free(b);
-	}
-	spares.n = 0;
+	spares_drop(&spares);
 }
 
 void arena_init(struct arena *a)

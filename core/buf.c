@@ -1,7 +1,7 @@
 #include "core/buf.h"
+#include "core/spares.h"
 
 enum {
-	SPARES_MAX = 64,
 	/* buf_move copies up to this much into dst's last slab: small pieces must not hold a slab each */
 	COPY_MAX = SLAB_BYTES / 4,
 	WAKE_SHARE = 16, /* of the budget must be free to wake who waits */
@@ -10,9 +10,8 @@ enum {
 
 /* The worker's allocator of slabs: what is spare, last in first out, what is in use, and who waits for it. */
 static struct pool {
-	struct slab *spares;
-	size_t nspares;
-	size_t used, peak; /* slabs */
+	struct spares spares;
+	size_t peak; /* slabs in use */
 	size_t budget_bytes, promised_bytes;
 	struct list waiters;
 } pool = {
@@ -22,48 +21,35 @@ static struct pool {
 
 static struct slab *slab_get(void)
 {
-	struct slab *s = pool.spares;
+	struct slab *s = spares_take(&pool.spares);
 
-	if (s) {
-		pool.spares = s->next;
-		pool.nspares--;
-	} else {
+	if (!s)
 		s = base_alloc(sizeof *s);
-	}
 	s->next = NULL;
 	s->off = s->end = 0;
-	pool.used++;
-	pool.peak = MAX(pool.peak, pool.used);
+	pool.peak = MAX(pool.peak, pool.spares.used);
 	return s;
 }
 
 static void slab_put(struct slab *s)
 {
-	BUG_ON(pool.used == 0);
-	pool.used--;
-	if (!BASE_SANITIZED && pool.nspares < SPARES_MAX) {
-		s->next = pool.spares;
-		pool.spares = s;
-		pool.nspares++;
-	} else {
+	if (!spares_keep(&pool.spares, s))
 		free(s);
-	}
+}
+
+void slab_settle(void)
+{
+	spares_settle(&pool.spares);
 }
 
 void slab_drop_spares(void)
 {
-	struct slab *s;
-
-	while ((s = pool.spares)) {
-		pool.spares = s->next;
-		free(s);
-	}
-	pool.nspares = 0;
+	spares_drop(&pool.spares);
 }
 
 size_t slab_room(void)
 {
-	size_t used_bytes = pool.used * SLAB_BYTES + pool.promised_bytes;
+	size_t used_bytes = pool.spares.used * SLAB_BYTES + pool.promised_bytes;
 
 	return used_bytes < pool.budget_bytes ? pool.budget_bytes - used_bytes : 0;
 }
@@ -88,7 +74,7 @@ void slab_unpromise(size_t bytes)
 
 size_t slab_count(void)
 {
-	return pool.used;
+	return pool.spares.used;
 }
 
 size_t slab_peak(void)

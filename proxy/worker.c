@@ -238,6 +238,8 @@ static size_t business(const struct worker *w)
 /* After a rush: what the allocators keep for the next one goes back to the system. */
 static void give_memory_back(struct worker *w)
 {
+	arena_settle();
+	slab_settle();
 	if (w->busiest < BUSY || business(w) > w->busiest / 4)
 		return;
 	w->busiest = business(w);

@@ -47,7 +47,7 @@ LIBRARIES = {
 # How the functions that a folder shows to others may begin; in proxy/ also with the name of a header.
 PREFIXES = {
     "core": "base_ bug_ str_ log_ arena_ buf_ slab_ pool_ loop_ work_ timer_ stream_ dial_ outage_ msg_ err_ "
-            "head_ field_ x_ pipe_ list_ addr_ addrs_ ip_ place_ names_ syntax_",
+            "head_ field_ x_ pipe_ list_ addr_ addrs_ ip_ place_ names_ spares_ syntax_",
     "conf": "conf_",
     "h1": "h1_ h1s_",
     "h2": "h2_ h2c_ h2s_ hpack_ huff_",
