@@ -50,6 +50,8 @@ enum {
 	X(upstream_idle_ms, ON_MOUNT, 1)       \
 	X(upstream_keepalive_ms, ON_GLOBAL, 0) \
 	X(ride_out_ms, ON_GLOBAL, 0)           \
+	X(resolve_ms, ON_GLOBAL, 1)            \
+	X(resolve_interval_ms, ON_GLOBAL, 1)   \
 	X(fallback_silence_ms, ON_VHOST, 0)    \
 	X(tunnel_idle_ms, ON_MOUNT, 1)         \
 	X(drain_ms, ON_GLOBAL, 0)              \

@@ -25,6 +25,8 @@
 	X(upstream_idle_ms, "upstream-idle", 3600 * 1000, "without progress within a response body")        \
 	X(upstream_keepalive_ms, "upstream-keepalive", 30 * 1000, "an unused pooled upstream connection")   \
 	X(ride_out_ms, "ride-out", 5 * 1000, "holding requests for an upstream that is down")               \
+	X(resolve_ms, "resolve", 10 * 1000, "looking an upstream's name up")                                \
+	X(resolve_interval_ms, "resolve-interval", 30 * 1000, "before a name in use is looked up again")    \
 	X(fallback_silence_ms, "fallback-silence", 2 * 1000, "a silent client before it counts as raw")     \
 	X(tunnel_idle_ms, "tunnel-idle", 86400 * 1000, "a tunnel or relay without bytes either way")        \
 	X(drain_ms, "drain", 30 * 1000, "finishing requests when a worker ends")                            \

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "core/loop.h"
+#include "core/target.h"
 #include "core/timer.h"
 #include <sys/socket.h>
 
@@ -87,6 +88,21 @@ struct msg_counts {
 	uint64_t connections, exchanges, streams, upstreams, slabs;
 	uint64_t tunnels, relays; /* WebSockets; raw connections */
 	uint64_t accepted, log_dropped;
+};
+
+/* ---- addresses of upstreams: the process that looks names up ---- */
+
+/* NAME: the name stands behind it. */
+struct msg_name {
+	uint64_t deadline_ms; /* of a look-up */
+	uint64_t interval_ms; /* to the next one */
+};
+
+/* FOUND, ADDRESSES: whose they are stands behind it. */
+struct msg_addresses {
+	int32_t error;        /* EAI_... of getaddrinfo, or an errno; 0: there are addresses */
+	uint32_t n;
+	struct ip ips[ADDRS_MAX]; /* behind the first n zeros */
 };
 
 /* ---- certificates: the process that obtains them (RFC 8555) ---- */
@@ -222,6 +238,9 @@ enum {
 	/* what all workers know: the answer to LOOK */                                                     \
 	X(PICTURE, picture, MSG_PARENT, MSG_WORKER, sizeof(struct msg_rows),                                \
 	  sizeof(struct msg_rows) + MSG_TEXT_MAX, 0)                                                        \
+	/* a name's addresses are these from now on */                                                      \
+	X(ADDRESSES, addresses, MSG_PARENT, MSG_WORKER, sizeof(struct msg_addresses) + 1,                   \
+	  sizeof(struct msg_addresses) + MSG_NAME_MAX, 0)                                                   \
 	/* are you alive? COUNTS is a worker's answer, ALIVE that of others */                              \
 	X(STATUS, status, MSG_PARENT, MSG_WORKER | MSG_HELPERS, 0, 0, 0)
 
@@ -229,6 +248,10 @@ enum {
 #define MSG_HELPER_TABLE(X)                                                                                \
 	/* first of all */                                                                                  \
 	X(BEGIN, begin, MSG_PARENT, MSG_HELPERS, sizeof(struct msg_begin), sizeof(struct msg_begin), 0) \
+	/* look this name up, now and then again and again; later: no more */                               \
+	X(NAME, name, MSG_PARENT, MSG_RESOLVER, sizeof(struct msg_name) + 1,                                \
+	  sizeof(struct msg_name) + MSG_NAME_MAX, 0)                                                        \
+	X(NAME_GONE, name_gone, MSG_PARENT, MSG_RESOLVER, 1, MSG_NAME_MAX, 0)                               \
 	/* certificates to care for: sources, and the store's files; again whenever these have changed */  \
 	X(ACME_LOAD, acme_load, MSG_PARENT, MSG_ACME, sizeof(struct msg_generation),                        \
 	  sizeof(struct msg_generation), 1)                                                                 \
@@ -256,6 +279,11 @@ enum {
 	X(ALIVE, alive, MSG_HELPERS, MSG_PARENT, 0, 0, 0)                                                   \
 	X(SOURCE_WANTED, source_wanted, MSG_WORKER, MSG_PARENT, sizeof(struct msg_source_wanted),           \
 	  sizeof(struct msg_source_wanted), 0)                                                              \
+	/* what a look-up has come to */                                                                    \
+	X(FOUND, found, MSG_RESOLVER, MSG_PARENT, sizeof(struct msg_addresses) + 1,                         \
+	  sizeof(struct msg_addresses) + MSG_NAME_MAX, 0)                                                   \
+	/* no address of this name can be connected to */                                                   \
+	X(NAME_FAILED, name_failed, MSG_WORKER, MSG_PARENT, 1, MSG_NAME_MAX, 0)                             \
 	/* a file of the store, to be written and served; STORED answers it */                              \
 	X(STORE, store, MSG_ACME, MSG_PARENT, sizeof(struct msg_store) + 1,                                 \
 	  sizeof(struct msg_store) + MSG_PATH_MAX, 1)                                                       \

@@ -27,6 +27,8 @@ const struct msg_handlers handlers_resolver = {
 	.on[MSG_LOGFILE] = helper_on_logfile,
 	.on[MSG_STATUS] = helper_on_status,
 	.on[MSG_DRAIN] = helper_on_drain,
+	.on[MSG_NAME] = resolver_on_name,
+	.on[MSG_NAME_GONE] = resolver_on_name_gone,
 };
 
 const struct msg_handlers handlers_acme = {

@@ -4,6 +4,7 @@
 #include "proxy/issue.h"
 #include "proxy/listen.h"
 #include "proxy/logs.h"
+#include "proxy/lookup.h"
 #include "proxy/reload.h"
 #include "proxy/sandbox.h"
 #include "proxy/slot.h"
@@ -422,6 +423,7 @@ static bool open_parent(struct parent *p)
 	timer_init(&p->stop_timer, end_all);
 	timer_init(&p->ping_timer, ping);
 	slot_open(p);
+	lookup_open(p);
 	p->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	/* by descriptor: a package upgrade puts another file there, and versions must not mix */
 	p->exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -454,6 +456,7 @@ static void close_parent(struct parent *p)
 	close(p->exe);
 	close(p->null);
 	count_free(p->count);
+	lookup_close(p);
 	slot_close(p);
 	loop_close();
 }

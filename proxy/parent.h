@@ -10,6 +10,7 @@
  *	control*.c commands, by the control socket
  *	collect.c  what all workers know, put together
  *	logs.c     log files
+ *	lookup.c   addresses of upstreams that have names
  *	issue.c    what the process that obtains certificates asks for
  *	hook.c     programs that publish DNS records for it
  *	store.c    the directory with its files
@@ -155,6 +156,12 @@ struct reload {
 	struct timer renew_timer;
 };
 
+/* Names of upstreams. */
+struct lookup {
+	struct list names;
+	struct timer hold; /* a configuration waits for their addresses; not set: not, or not any more */
+};
+
 /* What the process that obtains certificates has asked for. */
 struct issue {
 	struct list challenges, states, hooks;
@@ -202,6 +209,7 @@ struct parent {
 	bool has_pid_file;
 	bool is_terminated;        /* the first SIGTERM has come */
 	struct notify notify;
+	struct lookup lookup;
 	struct issue issue;
 	struct store store;
 	struct watch watch;

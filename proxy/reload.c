@@ -14,6 +14,7 @@
 #include "proxy/child.h"
 #include "proxy/listen.h"
 #include "proxy/logs.h"
+#include "proxy/lookup.h"
 #include "proxy/slot.h"
 #include <signal.h>
 #include <unistd.h>
@@ -166,6 +167,7 @@ void reload_abort(struct parent *p)
 		take_back(p);
 	tell_end(p, NULL);
 	reload_conf_fini(&p->reload.next);
+	lookup_settle(p);
 	listen_close_unused(p);
 	control_abort(p);
 	finish(p);
@@ -469,19 +471,23 @@ static void commit(struct parent *p)
 	watch_settle(p);
 	p->reload.phase = RELOAD_IDLE;
 	parent_settle(p);
+	lookup_settle(p);
 	slot_settle(p);
 	finish(p);
 }
 
-void reload_worker_ready(struct parent *p)
+void reload_go_on(struct parent *p)
 {
+	if (p->reload.phase != RELOAD_LOADING)
+		return;
 	list_for_each(n, &p->children) {
 		struct child *c = list_entry(n, struct child, node);
 
 		if (takes_part(c) && c->loaded != p->reload.next.generation)
 			return;
 	}
-	commit(p);
+	if (lookup_is_ready(p)) /* otherwise this is called again */
+		commit(p);
 }
 
 void reload_trial_ready(struct parent *p)
@@ -505,11 +511,12 @@ void reload_trial_ready(struct parent *p)
 	} else {
 		parent_tell(p, &r);
 		l->phase = RELOAD_LOADING;
+		lookup_settle(p);
 		list_for_each(n, &p->children)
 			if (takes_part(list_entry(n, struct child, node)))
 				child_load(list_entry(n, struct child, node), &l->next);
 		/* at the first start there is none yet, and they load what has been committed */
-		reload_worker_ready(p);
+		reload_go_on(p);
 	}
 	conf_report_fini(&r);
 }

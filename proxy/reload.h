@@ -34,8 +34,8 @@ void reload_close(struct parent *p);
 /* ---- what children report ---- */
 
 void reload_trial_ready(struct parent *p);
-/* One has loaded the next configuration: perhaps they all have. */
-void reload_worker_ready(struct parent *p);
+/* One has loaded the next configuration, or a name was found: perhaps that was all. */
+void reload_go_on(struct parent *p);
 /* One cannot load it, or died over it: text is whole lines. */
 void reload_failed(struct parent *p, const char *text);
 

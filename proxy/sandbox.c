@@ -43,6 +43,14 @@ static uint64_t landlock_rights(long version)
 	X("/run/systemd/resolve", MSG_HELPERS)   /* where resolv.conf may lead to */     \
 	X("/run/resolvconf", MSG_HELPERS)                                                \
 	X("/run/NetworkManager", MSG_HELPERS)                                            \
+	X("/run/connman", MSG_HELPERS)                                                   \
+	X("/run/systemd", MSG_RESOLVER)          /* names of containers */               \
+	X("/run/nscd", MSG_RESOLVER)             /* names that it knows */               \
+	X("/lib", MSG_RESOLVER)                  /* modules of nsswitch.conf */          \
+	X("/lib64", MSG_RESOLVER)                                                        \
+	X("/usr/lib", MSG_RESOLVER)                                                      \
+	X("/usr/lib64", MSG_RESOLVER)                                                    \
+	X("/usr/local/lib", MSG_RESOLVER)                                                \
 	X("/usr/lib/ssl", MSG_ACME)              /* and where /etc/ssl/certs may lead */ \
 	X("/usr/share/ca-certificates", MSG_ACME)                                        \
 	X("/usr/local/share/ca-certificates", MSG_ACME)
@@ -105,6 +113,7 @@ enum rule {
 	REFUSE,      /* EACCES: libraries try it, and can do without */
 	NOT_EXEC,    /* memory that is never executed */
 	NO_LIBRARY,  /* the same, but a library that cannot be loaded is done without */
+	LIBRARY,     /* memory that is written, or executed, not both */
 	STREAM,      /* a stream socket to an upstream */
 	LOOK_UP,     /* the same, and what looks up names */
 	WAITING,     /* how much a socket has to be read */
@@ -193,6 +202,18 @@ enum rule {
 	X(pread64, MSG_HELPERS, ALLOW, "the same")                                                        \
 	X(getdents64, MSG_HELPERS, ALLOW, "the same")                                                     \
 	X(mmap, MSG_HELPERS, NO_LIBRARY, "services of nsswitch.conf that are libraries")                  \
+	X(mmap, MSG_RESOLVER, LIBRARY, "the same: here they are loaded")                                  \
+	X(mmap2, MSG_RESOLVER, LIBRARY, "the same on 32 bits")                                            \
+	X(recvmmsg, MSG_RESOLVER, ALLOW, "they may use it")                                               \
+	X(faccessat, MSG_RESOLVER, ALLOW, "the same")                                                     \
+	X(faccessat2, MSG_RESOLVER, ALLOW, "the same")                                                    \
+	X(readlinkat, MSG_RESOLVER, ALLOW, "the same")                                                    \
+	X(getuid, MSG_RESOLVER, ALLOW, "the same")                                                        \
+	X(geteuid, MSG_RESOLVER, ALLOW, "the same")                                                       \
+	X(getgid, MSG_RESOLVER, ALLOW, "the same")                                                        \
+	X(getegid, MSG_RESOLVER, ALLOW, "the same")                                                       \
+	X(clock_nanosleep, MSG_RESOLVER, ALLOW, "the same")                                               \
+	X(pipe2, MSG_RESOLVER, ALLOW, "what a look-up tells by")                                          \
 	/* a process for each order, or question */                                                       \
 	X(clone, MSG_HELPERS, ALLOW, "fork")                                                              \
 	X(fork, MSG_HELPERS, ALLOW, "the same, elsewhere")                                                \
@@ -281,6 +302,13 @@ static int allow_look_up(scmp_filter_ctx c, int call)
 	return r;
 }
 
+static int allow_libraries(scmp_filter_ctx c, int call)
+{
+	int r = allow_if(c, call, SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+
+	return r ? r : allow_if(c, call, SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, PROT_EXEC));
+}
+
 /* With the bits, refused by EACCES; without, allowed. */
 static int refuse_exec(scmp_filter_ctx c, int call)
 {
@@ -315,6 +343,8 @@ static int add(scmp_filter_ctx c, const struct row *row)
 		return allow_if(c, row->call, SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	case NO_LIBRARY:
 		return refuse_exec(c, row->call);
+	case LIBRARY:
+		return allow_libraries(c, row->call);
 	case STREAM:
 		return allow_sockets(c, row->call);
 	case LOOK_UP:
@@ -349,14 +379,20 @@ static bool has_seccomp(void)
 	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-static const char *leave_system_calls(unsigned role)
+/* Modules that look names up are whatever a machine has: what is denied them is an error, not their end. */
+static uint32_t denial(enum msg_role role)
+{
+	return role == MSG_RESOLVER ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_KILL_PROCESS;
+}
+
+static const char *leave_system_calls(enum msg_role role)
 {
 	scmp_filter_ctx c;
 	int r = 0;
 
 	if (!has_seccomp())
 		return NULL;
-	c = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	c = seccomp_init(denial(role));
 	if (!c)
 		return "seccomp_init";
 	for (const struct row *row = rows; row < rows + ARRAY_SIZE(rows) && r == 0; row++)

@@ -2,6 +2,7 @@
 #include "proxy/child.h"
 #include "proxy/issue.h"
 #include "proxy/logs.h"
+#include "proxy/lookup.h"
 #include "proxy/reload.h"
 #include <sched.h>
 #include <unistd.h>
@@ -39,7 +40,8 @@ static void fill(struct parent_slot *s)
 {
 	struct parent *p = s->parent;
 	bool is_loading = p->reload.phase == RELOAD_LOADING && !is_helper(s);
-	const struct parent_conf *conf = is_loading ? &p->reload.next : &p->current;
+	bool is_first = !p->current.generation; /* the resolver is needed before there is a current one */
+	const struct parent_conf *conf = is_loading || is_first ? &p->reload.next : &p->current;
 
 	s->child = child_spawn(p, s->role, s->index, conf);
 	if (!s->child) {
@@ -52,6 +54,8 @@ static void fill(struct parent_slot *s)
 	s->child->slot = s;
 	if (s->role == MSG_WORKER)
 		issue_brief(s->child);
+	if (s->role == MSG_WORKER || s->role == MSG_RESOLVER)
+		lookup_brief(s->child);
 	instruct(s->child, conf);
 }
 
@@ -94,7 +98,7 @@ static bool is_as_wanted(const struct child *c)
 	const struct parent *p = c->parent;
 	const struct priv_user *user = c->role == MSG_ACME ? &p->current.acme_user : &p->current.user;
 
-	return priv_equal(&c->user, user) && c->fd_limit == p->fd_limit;
+	return priv_equal(&c->user, user) && (c->fd_limit == p->fd_limit || c->role == MSG_RESOLVER);
 }
 
 /* One at a time: the next is replaced when this one serves. */
@@ -145,6 +149,8 @@ static bool is_needed(const struct parent_slot *s)
 {
 	const struct parent *p = s->parent;
 
+	if (s->role == MSG_RESOLVER)
+		return lookup_is_needed(p);
 	/* there is not to be a second one beside that of another parent either */
 	return s->role == MSG_ACME && issue_is_needed(p) && !heir_is_waiting(&p->heir);
 }
@@ -162,6 +168,12 @@ static void settle_helper(struct parent_slot *s)
 		timer_stop(&s->respawn);
 	else if (!s->child && !timer_is_set(&s->respawn))
 		fill(s);
+}
+
+void slot_settle_resolver(struct parent *p)
+{
+	if (p->state != PARENT_STOPPING)
+		settle_helper(&p->helpers[PARENT_RESOLVER]);
 }
 
 void slot_settle(struct parent *p)
@@ -194,8 +206,8 @@ void slot_loaded(struct child *c)
 			s->replaced = NULL;
 			replace_next_worker(p);
 		}
-	} else if (p->reload.phase == RELOAD_LOADING && c->loaded == p->reload.next.generation) {
-		reload_worker_ready(p);
+	} else if (c->loaded == p->reload.next.generation) {
+		reload_go_on(p);
 	}
 }
 
@@ -204,13 +216,13 @@ void slot_died(struct child *c)
 	struct parent_slot *s = c->slot;
 	struct parent *p = s->parent;
 
-	if (p->state == PARENT_STOPPING)
-		return;
 	if (s->replaced == c) {
 		s->replaced = NULL;
 		return;
 	}
 	s->child = NULL;
+	if (p->state == PARENT_STOPPING)
+		return;
 	if (is_helper(s) && !is_needed(s))
 		return;
 	if (p->state == PARENT_STARTING && !is_helper(s)) {

@@ -15,6 +15,8 @@ void slot_close(struct parent *p);
  * right user.
  */
 void slot_settle(struct parent *p);
+/* The same of the resolver alone, which is needed while a configuration is being loaded. */
+void slot_settle_resolver(struct parent *p);
 /* From here on nobody is started again. */
 void slot_stop(struct parent *p);
 /* Do all workers serve the current configuration? */

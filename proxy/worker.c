@@ -1,5 +1,6 @@
 #include "proxy/worker.h"
 #include "core/log.h"
+#include "core/names.h"
 #include "core/stream.h"
 #include "proxy/accept.h"
 #include "proxy/born.h"
@@ -111,6 +112,7 @@ bool worker_on_commit(struct msg_channel *c, struct msg_in *m)
 	conf_report_fini(&w->next_report);
 	slab_set_budget(site_config(s)->global.limits.memory_bytes);
 	accept_commit(&w->accept, g->generation, s);
+	names_sweep();
 	return true;
 }
 
@@ -178,6 +180,25 @@ bool worker_on_tickets(struct msg_channel *c, struct msg_in *m)
 		return false;
 	tls_set_tickets(m->data, m->n / sizeof(struct tls_ticket_key));
 	return true;
+}
+
+bool worker_on_addresses(struct msg_channel *c, struct msg_in *m)
+{
+	const struct msg_addresses *a = m->data;
+	struct str name = str_of((const char *)m->data + sizeof *a, m->n - sizeof *a);
+
+	(void)c;
+	if (a->n > ADDRS_MAX)
+		return false;
+	names_set(name, a->ips, a->n);
+	return true;
+}
+
+static void name_failed(void *owner, struct str name)
+{
+	struct worker *w = owner;
+
+	msg_send(&w->parent, MSG_NAME_FAILED, name.p, name.n, -1);
 }
 
 bool worker_on_logfile(struct msg_channel *c, struct msg_in *m)
@@ -409,6 +430,7 @@ int worker_run(void)
 	timer_init(&w.leave, give_up);
 	loop_hook_add(&w.hook, at_turn_end);
 	route_init();
+	names_on_failure(name_failed, &w);
 	loop_run();
 	return end(&w);
 }

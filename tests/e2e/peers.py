@@ -301,7 +301,8 @@ def response(body=b"", status="200 OK", **headers):
 
 
 class ScriptedUpstream:
-    """An upstream on a Unix socket (tcp=True: a port). Connection i runs scripts[i], later ones the last.
+    """An upstream on a Unix socket (tcp=True: a port of 127.0.0.1; (host, port): that one). Connection i runs
+    scripts[i], later ones the last.
 
     tls=CONTEXT: it is spoken to over TLS. The end of a script is then one without close_notify, if it does
     not call served.sock.unwrap().
@@ -315,11 +316,15 @@ class ScriptedUpstream:
         self.folder = tempfile.mkdtemp(prefix="gh-")
         os.chmod(self.folder, 0o711)
         self.connections, self.errors, self.threads, self.live = 0, [], [], set()
-        self.listener = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
+        host, port = tcp if isinstance(tcp, tuple) else ("127.0.0.1", 0)
+        self.listener = socket.socket((socket.AF_INET6 if ":" in host else socket.AF_INET) if tcp else
+                                      socket.AF_UNIX)
         if tcp:
-            self.listener.bind(("127.0.0.1", 0))
-            scheme = "https" if tls else "http"
-            self.origin = "%s://127.0.0.1:%d/" % (scheme, self.listener.getsockname()[1])
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind((host, port))
+            self.port = self.listener.getsockname()[1]
+            self.origin = "%s://%s:%d/" % ("https" if tls else "http",
+                                           "[%s]" % host if ":" in host else host, self.port)
         else:
             self.path = os.path.join(self.folder, "up.sock")
             self.listener.bind(self.path)
