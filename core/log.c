@@ -132,6 +132,22 @@ static bool breaks_quotes(unsigned char c)
 	return breaks_line(c) || c == '"' || c == '\\';
 }
 
+bool log_gate_pass(struct log_gate *g, uint64_t now_ms, unsigned most, uint64_t *unsaid)
+{
+	if (!g->since_ms || now_ms - g->since_ms >= LOG_GATE_MS) {
+		g->since_ms = now_ms;
+		g->said = 0;
+	}
+	if (g->said >= most) {
+		g->unsaid++;
+		return false;
+	}
+	g->said++;
+	*unsaid = g->unsaid;
+	g->unsaid = 0;
+	return true;
+}
+
 size_t log_escape(char *out, size_t cap, struct str s)
 {
 	return escape(out, cap, s, breaks_quotes);

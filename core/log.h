@@ -39,6 +39,22 @@ void log_line(enum log_level l, const char *fmt, ...) PRINTF(2, 3);
 	} while (0)
 
 /*
+ * Before lines of one kind, of which there may be very many in a time: some of them are said, the others
+ * counted. All zero before the first.
+ */
+struct log_gate {
+	uint64_t since_ms; /* the time that is counted in */
+	unsigned said;     /* in it */
+	uint64_t unsaid;   /* altogether, since one was last said */
+};
+enum { LOG_GATE_MS = 10 * 1000 };
+/*
+ * True: this line is among the `most` of LOG_GATE_MS and is to be said; *unsaid were not before it. now_ms is
+ * any clock that does not go back.
+ */
+bool log_gate_pass(struct log_gate *g, uint64_t now_ms, unsigned most, uint64_t *unsaid) MUST_USE;
+
+/*
  * Writes s into out (cap bytes) so that it cannot break a line or a quoted field: bytes below 0x20, 0x7f
  * and above, '"' and '\' become \xHH. Cuts at cap. Returns bytes written (not terminated).
  */

@@ -73,14 +73,10 @@ static bool has_answered(struct outage *o)
 	return o->has_answered;
 }
 
-static bool is_the_targets(enum err why)
-{
-	return why != ERR_UP_NO_FD;
-}
-
+/* Somebody listens, or it is we who lack something that comes back. */
 static bool is_expected_back(struct outage *o, enum err why)
 {
-	return why == ERR_UP_BACKLOG || has_answered(o);
+	return why == ERR_UP_BACKLOG || why == ERR_UP_NO_FD || has_answered(o);
 }
 
 /* Without "upstream: ", which these lines begin with. */
@@ -105,8 +101,8 @@ static void tell_beginning(struct outage *o, enum err why, const char *detail, u
 		snprintf(held, sizeof held,
 			 "; requests wait up to %llu ms for its return (timeouts.ride-out)",
 			 (unsigned long long)ride_out_ms);
-	log_warn("upstream %s is down: %s%s%s%s", o->name, bare_text(why), detail ? ": " : "",
-		 detail ? detail : "", held);
+	log_warn("upstream %s %s: %s%s%s%s", o->name, why == ERR_UP_NO_FD ? "cannot be dialled" : "is down",
+		 bare_text(why), detail ? ": " : "", detail ? detail : "", held);
 	o->told_ms = now_ms;
 }
 
@@ -123,8 +119,6 @@ bool outage_failed(struct outage *o, enum err why, const char *detail, uint64_t 
 {
 	bool holds;
 
-	if (!is_the_targets(why))
-		return false;
 	/* whatever it was before, now somebody listens */
 	if (why == ERR_UP_BACKLOG && o->since_ms && o->why != ERR_UP_BACKLOG)
 		outage_end(o);

@@ -6,8 +6,9 @@
  * is over.
  *
  * A target that has ever answered is expected back: whoever fails to reach it is held until the time of
- * `ride-out` from the first failure is over. One that never did is not waited for, with one exception: a full
- * backlog proves that somebody listens. Any connection ends the outage.
+ * `ride-out` from the first failure is over. One that never did is not waited for, with two exceptions: a
+ * full backlog proves that somebody listens, and for want of a descriptor of our own it was not even asked.
+ * Any connection ends the outage.
  */
 #pragma once
 
@@ -47,8 +48,7 @@ void outage_init(struct outage *o, const char *name, struct outage_names *names)
 void outage_note_answer(struct outage *o);
 /*
  * A connection failed for this reason, `detail` being more about it or NULL. True: whoever wanted it is to
- * wait, for an outage that is ridden out; false: he gets the error. Failures that are not the target's (out
- * of descriptors) change nothing.
+ * wait, for an outage that is ridden out; false: he gets the error.
  */
 bool outage_failed(struct outage *o, enum err why, const char *detail, uint64_t ride_out_ms);
 /* A connection was made. */

@@ -126,13 +126,23 @@ static void log_failure(const struct exchange *x, enum err why, const struct pag
 	const struct route *r = x->route;
 	const struct head *h = x->request;
 	struct str method = h ? h->method : STR("-"), path = h ? h->path : STR_NONE;
+	const char *upstream = x->facts.upstream;
+	enum log_level level = level_of(a->status);
+	char more[48] = "";
+	uint64_t unsaid = 0;
 
-	if (!log_is_on(level_of(a->status)))
+	/* of thousands in an outage few are worth a line; the access log has them all */
+	if (a->status >= 500 && upstream && r->ref.mount && r->ref.mount->target &&
+	    !up_target_may_tell(r->ref.mount->target, why, &unsaid))
+		level = LOG_LEVEL_INFO;
+	if (!log_is_on(level))
 		return;
+	if (unsaid)
+		snprintf(more, sizeof more, " (and %llu more before)", (unsigned long long)unsaid);
 	path.n = MIN(path.n, (size_t)1024);
-	log_line(level_of(a->status), "%u %.*s: %s%s%s: %.*s %.*s%.*s from %.*s", a->status, STR_ARG(a->id),
-		 err_text(why), x->facts.upstream ? ": " : "", x->facts.upstream ? x->facts.upstream : "",
-		 STR_ARG(method), STR_ARG(a->host), STR_ARG(path), STR_ARG(r->client));
+	log_line(level, "%u %.*s: %s%s%s: %.*s %.*s%.*s from %.*s%s", a->status, STR_ARG(a->id),
+		 err_text(why), upstream ? ": " : "", upstream ? upstream : "", STR_ARG(method),
+		 STR_ARG(a->host), STR_ARG(path), STR_ARG(r->client), more);
 }
 
 /* What the vhost shows instead of the built-in page. */

@@ -4,7 +4,6 @@
  * A request goes out in one gathered write a turn: the head and whatever of the body has come by then
  * (flush, which the loop runs behind the exchange queue). What comes back is answer.c's.
  */
-#include "core/log.h"
 #include "uds-upstream/priv.h"
 
 /* ---- state ---- */

@@ -2,7 +2,6 @@
  * connect.c - how a request gets its connection: a kept one that is still good, or a new one, under TLS where
  * the target wants it; or a place in the queue.
  */
-#include "core/log.h"
 #include "uds-upstream/priv.h"
 
 static void note_try(struct up_conn *c, bool reused)
@@ -103,13 +102,10 @@ static void not_dialled(struct up_conn *c, enum err why)
 
 void up_conn_tell_tls(const struct up_conn *c, const char *why)
 {
-	struct up_target *t = c->target;
-	uint64_t now_ms = loop_now_ms();
+	uint64_t unsaid;
 
-	if (t->told_ms && now_ms - t->told_ms < UP_TELL_MS)
-		return;
-	t->told_ms = now_ms;
-	log_warn("upstream %s: TLS: %s", t->name, why ? why : "no reason given");
+	if (log_gate_pass(&c->target->tls_lines, loop_now_ms(), 1, &unsaid))
+		log_warn("upstream %s: TLS: %s", c->target->name, why ? why : "no reason given");
 }
 
 /*

@@ -124,6 +124,14 @@ const struct up_stats *up_target_stats(const struct up_target *t)
 	return &t->stats;
 }
 
+bool up_target_may_tell(struct up_target *t, enum err why, uint64_t *unsaid)
+{
+	*unsaid = 0;
+	if (!outage_is_on(&t->outage) && why != ERR_UP_CERTIFICATE && why != ERR_UP_TLS)
+		return true;
+	return log_gate_pass(&t->lines, loop_now_ms(), UP_LINES_MAX, unsaid);
+}
+
 struct up_now up_target_now(const struct up_target *t)
 {
 	const struct outage *o = &t->outage;

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "core/log.h"
 #include "h1/h1.h"
 #include "tls/client.h"
 #include "uds-upstream/up.h"
@@ -36,8 +37,11 @@ enum {
 	 * loss would be the last.
 	 */
 	UP_REST_MS = 250,
-	/* The same trouble with TLS is told once in this time. */
-	UP_TELL_MS = 10 * 1000,
+	/*
+	 * Lines in LOG_GATE_MS about requests that fail for one and the same reason, which has lines of its
+	 * own: enough to find the number that somebody reads out from his page, unless there are hundreds.
+	 */
+	UP_LINES_MAX = 20,
 	/* As many in a tick need no counting any more. */
 	UP_RAMP_MAX = 1024,
 };
@@ -60,7 +64,8 @@ struct up_target {
 	struct timer expiry; /* of the oldest idle one */
 	struct work serve;   /* who waits */
 	struct outage outage;
-	uint64_t told_ms;     /* up_conn_tell_tls */
+	struct log_gate tls_lines; /* up_conn_tell_tls */
+	struct log_gate lines; /* up_target_may_tell */
 	uint64_t up_since_ms; /* outside of an outage; 0: nobody has reached it yet */
 	bool is_gated;       /* only so many of those who wait may dial: */
 	uint64_t passes;     /* until the next tick */

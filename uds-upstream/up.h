@@ -78,6 +78,12 @@ struct up_stats {
 /* Borrowed as long as t is held. */
 const struct up_stats *up_target_stats(const struct up_target *t);
 
+/*
+ * Before a line about a request that failed there for `why`: false in an outage, and when there is no
+ * understanding over TLS, once there were many of late: all would say the same. *unsaid were not before it.
+ */
+bool up_target_may_tell(struct up_target *t, enum err why, uint64_t *unsaid) MUST_USE;
+
 /* How it stands at this moment, in this worker. */
 struct up_now {
 	size_t in_use, idle; /* connections: those being dialled are in use */

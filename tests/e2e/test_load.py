@@ -215,23 +215,30 @@ def test_a_thousand_connections_leave_nothing(demo):
         wait_until(lambda: other.get("/stats").json()["connections"] <= 6, "the other ends to be freed")
 
 
-def test_out_of_descriptors_for_an_upstream_is_503(demo, monkeypatch):
+def test_without_descriptors_for_an_upstream_requests_wait(demo, monkeypatch):
+    """As for one that restarts: until there are some again, or until the ride-out is over."""
     folder = Folder()
     limited = folder.write("limited", '#!/bin/sh\nulimit -n 24\nexec "%s" "$@"\n' % gate_module.GATEHOUSE)
     os.chmod(limited, 0o755)
     monkeypatch.setattr(gate_module, "GATEHOUSE", limited)
-    with Gate(plain(demo.origin), count_threads="1") as gate, contextlib.ExitStack() as stack:
-        pid = worker(gate)
-        first = stack.enter_context(gate.client(tls=False))
-        assert first.get("/error.css").status == 200
-        others = [stack.enter_context(gate.client(tls=False)) for _ in range(24)]
-        gate.wait_log("cannot take connections: Too many open files")
-        for _ in range(3):
-            assert first.get("/json").status == 503
-        assert first.request("POST", "/upload", bytes(1 << 20)).status == 503
-        gate.wait_log("503 .*out of file descriptors")
-        for c in others:
-            c.close()
-        wait_until(lambda: gate.get("/json", tls=False).status == 200, "descriptors to be free again")
-        assert worker(gate) == pid
+    for ride_out, status in (("300ms", 503), ("20s", 200)):
+        with Gate(plain(demo.origin), count_threads="1", timeouts={"ride-out": ride_out}) as gate, \
+                contextlib.ExitStack() as stack:
+            pid = worker(gate)
+            first = stack.enter_context(gate.client(tls=False))
+            assert first.get("/error.css").status == 200
+            others = [stack.enter_context(gate.client(tls=False)) for _ in range(24)]
+            gate.wait_log("cannot take connections: Too many open files")
+            first.send_request("GET", "/json")
+            gate.wait_log("cannot be dialled: out of file descriptors; requests wait up to")
+            if status == 503:
+                assert first.read_response().status == 503
+                assert first.request("POST", "/upload", bytes(1 << 20)).status == 503
+                gate.wait_log("503 .*out of file descriptors")
+            for c in others:
+                c.close()
+            if status == 200:
+                assert first.read_response().status == 200
+            wait_until(lambda: gate.get("/json", tls=False).status == 200, "descriptors to be free again")
+            assert worker(gate) == pid
     folder.remove()

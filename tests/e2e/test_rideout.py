@@ -325,3 +325,16 @@ def test_restarts_under_load_fail_no_get(tcp, how):
             assert int(done) > 100 and failed == "0", text
         assert int(re.search(r"(\d+) requests in", texts[2])[1]) > 100
         assert "Non-2xx" not in texts[2] and "Socket errors" not in texts[2], texts[2]
+
+
+def test_an_outage_does_not_flood_the_log():
+    """A line when it begins, some about requests, one when it is over; not one a request."""
+    with Absent({"timeouts": {"ride-out": "1ms"}, "count_threads": "1"}) as a:
+        with a.gate.client() as c:
+            for _ in range(200):
+                assert c.get("/").status == 503
+        log = a.gate.log()
+        assert log.count(" is down: ") == 1 and 20 <= log.count(": 503 ") <= 40, log
+        a.come_back()
+        assert a.gate.get("/").status == 200
+        a.gate.wait_log(r"is back after [\d.]+ s: \d requests waited, 200 got an error")

@@ -359,9 +359,31 @@ static void test_escape(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Few of many are said, and how many were not. */
+static void a_gate_counts_what_it_holds_back(void **state)
+{
+	struct log_gate g = { 0 };
+	uint64_t unsaid = 7;
+
+	(void)state;
+	assert_true(log_gate_pass(&g, 1, 2, &unsaid));
+	assert_int_equal(unsaid, 0);
+	assert_true(log_gate_pass(&g, 2, 2, &unsaid));
+	for (int i = 0; i < 5; i++)
+		assert_false(log_gate_pass(&g, LOG_GATE_MS, 2, &unsaid));
+	assert_true(log_gate_pass(&g, 1 + LOG_GATE_MS, 2, &unsaid));
+	assert_int_equal(unsaid, 5);
+	assert_true(log_gate_pass(&g, 1 + LOG_GATE_MS, 2, &unsaid));
+	assert_int_equal(unsaid, 0);
+	assert_false(log_gate_pass(&g, 1 + LOG_GATE_MS, 2, &unsaid));
+	assert_true(log_gate_pass(&g, 3 * LOG_GATE_MS, 1, &unsaid));
+	assert_int_equal(unsaid, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_gate_counts_what_it_holds_back),
 		TEST(test_a_line),
 		TEST(test_time_is_utc),
 		TEST(test_levels),
