@@ -360,6 +360,48 @@ static void tell_response(struct journey *j, const struct head *up)
 		fprintf(j->out, "  as it is\n");
 }
 
+/* The head of the page, as route would make it. */
+static struct head *page_head(struct journey *j)
+{
+	const struct conf_global *g = &site_config(j->site)->global;
+	const struct conf_mount *m = j->d.mount ? j->d.mount->conf : NULL;
+	struct page_about a = { .host = j->request->authority, .server = g->server_string, .tls = j->tls };
+	struct str body;
+
+	switch (j->d.what) {
+	case DECIDE_STYLE:
+		return page_make_css(&j->arena, j->request, &a, site_style(j->site), &body);
+	case DECIDE_REDIRECT:
+		a.status = m->redirect_status;
+		a.location = j->d.target;
+		break;
+	case DECIDE_FAIL:
+		a.status = (uint16_t)err_status(j->d.why);
+		break;
+	case DECIDE_UP:
+	case DECIDE_OPTIONS:
+		return page_make_options(&j->arena, &a);
+	}
+	if (j->d.reject) {
+		a.status = j->d.reject->status;
+		a.message = j->d.reject->message;
+	}
+	return page_make(&j->arena, j->request, &a, &body);
+}
+
+/* An answer of Gatehouse's own, by the rules of the vhost or mount that it is for. */
+static void tell_page(struct journey *j)
+{
+	struct head *h = page_head(j);
+	struct translate_down t = { 0 };
+
+	decide_down(&j->d, &j->from, NULL, &t);
+	t.date = STR("(now)");
+	translate_response(&j->arena, h, &t);
+	fprintf(j->out, "\nThe client gets\n  HTTP/1.1 %u %.*s\n", h->status, STR_ARG(h->reason));
+	tell_fields(j, h);
+}
+
 static void tell(struct journey *j)
 {
 	const struct conf_global *g = &site_config(j->site)->global;
@@ -386,6 +428,8 @@ static void tell(struct journey *j)
 	if (j->d.what == DECIDE_UP) {
 		up = tell_request(j);
 		tell_response(j, up);
+	} else {
+		tell_page(j);
 	}
 }
 

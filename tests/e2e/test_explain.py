@@ -110,6 +110,25 @@ def test_it_says_what_is_answered_here():
         gate.folder.remove()
 
 
+def test_it_says_how_it_is_answered_here():
+    with Recorder() as up:
+        vhost = {"mounts": mounts(up)[1:], "headers": {"X-Vhost": "1"}, "headers-remove": "X-Frame-Options"}
+        with Gate(tls(**vhost, sts="1"), plain(**vhost), count_threads="1", server_string="mine",
+                  reject_service_keywords={"scumbot": "404 Go away"}) as gate:
+            for over_tls in True, False:
+                base = "http%s://localhost:%d" % (("s", gate.tls_port) if over_tls else ("", gate.plain_port))
+                for path, agent in (("/old/x?y", "x"), ("/files/x", "x"), ("/error.css", "x"),
+                                    ("/nowhere", "x"), ("/app", "scumbot/1")):
+                    status, said = explain(gate.path, base + path, "-H", "User-Agent: " + agent)
+                    assert status == 0, said
+                    answer = gate.get(path, tls=over_tls, User_Agent=agent)
+                    start, *fields = section(said, "The client gets")
+                    assert start == answer.start
+                    got = ["%s: %s" % field for field in answer.headers
+                           if field[0].lower() not in ("date", "content-length", "connection")]
+                    assert [line for line in fields if not line.lower().startswith("date: ")] == got
+
+
 def test_it_asks_for_the_certificate_that_is_asked_for():
     guarded = tls("unix:/x", name="in.example", client_cert_required="1", client_cert_ca=g.authority().path,
                   allow_http_on_https="1")
