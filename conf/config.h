@@ -25,6 +25,8 @@ struct conf_entry {
 enum conf_origin_kind {
 	CONF_ORIGIN_PROXY,      /* http:// to a target */
 	CONF_ORIGIN_REDIRECT,   /* >https://... */
+	CONF_ORIGIN_STATUS,     /* status: how this Gatehouse is doing, as a page */
+	CONF_ORIGIN_METRICS,    /* metrics: the same for Prometheus */
 	CONF_ORIGIN_NOT_SERVED, /* file://, cgi://, callback://: 501, with a warning at load */
 };
 

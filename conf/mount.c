@@ -110,6 +110,9 @@ void conf_set_origin(struct conf_loader *l, const struct conf_key *k, void *obje
 		d->redirect_url = arena_dup(&l->c->arena, o.redirect_url);
 		d->has_query = o.has_query;
 		break;
+	case CONF_ORIGIN_STATUS:
+	case CONF_ORIGIN_METRICS:
+		break;
 	case CONF_ORIGIN_NOT_SERVED:
 		conf_warning(l, v, NULL, "%s are not served: this mount answers 501", o.not_served);
 		break;
@@ -229,6 +232,16 @@ static void finish_auth(struct conf_loader *l, struct conf_mount_draft *d, const
 				   "\"%s\" without \"basic-auth\"", conf_keys()[more[i]].name);
 }
 
+/* It tells which applications there are, and where. */
+static void check_status(struct conf_loader *l, const struct conf_mount_draft *d, const struct conf_vhost *v)
+{
+	if ((d->m.kind != CONF_ORIGIN_STATUS && d->m.kind != CONF_ORIGIN_METRICS) || d->m.auth_path.n ||
+	    v->client_ca.text.n || is_private(v))
+		return;
+	conf_warning(l, d->seen[CONF_KEY_ORIGIN], "add \"basic-auth\": \"/etc/gatehouse/users\", or a vhost "
+		     "with \"interface\": \"127.0.0.1\"", "everybody can see this");
+}
+
 static void make_headers(struct conf_loader *l, struct conf_mount_draft *d, const struct conf_vhost *v)
 {
 	const struct conf_node *const *seen = d->seen;
@@ -282,6 +295,7 @@ static void load_mount(struct conf_loader *l, struct conf_vhost_draft *vhost, co
 	finish_proxy(l, &d);
 	finish_redirect(l, &d);
 	finish_auth(l, &d, &vhost->v);
+	check_status(l, &d, &vhost->v);
 	make_headers(l, &d, &vhost->v);
 	if (d.guarded)
 		d.m.kind = CONF_ORIGIN_NOT_SERVED;

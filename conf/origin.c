@@ -299,6 +299,10 @@ const char *conf_origin_parse(struct str s, struct conf_origin *o, const char **
 			return NULL;
 		}
 	}
+	if (str_eq(s, STR("status:")) || str_eq(s, STR("metrics:"))) {
+		o->kind = s.p[0] == 's' ? CONF_ORIGIN_STATUS : CONF_ORIGIN_METRICS;
+		return NULL;
+	}
 	if (s.n && (s.p[0] == '>' || s.p[0] == '^') &&
 	    (str_starts(after(s, 1), STR("https://")) || str_starts(after(s, 1), STR("http://"))))
 		return redirect(s, o, remedy);

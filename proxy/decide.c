@@ -83,6 +83,17 @@ static void choose_asterisk(struct decision *d)
 		d->what = DECIDE_OPTIONS;
 }
 
+/* It is one page, not a tree of them. */
+static void show_picture(struct decision *d, const struct conf_mount *c, struct str path)
+{
+	size_t n = c->mountpoint.n > 1 ? c->mountpoint.n : 0;
+
+	if (path.n == n || (path.n == n + 1 && path.p[n] == '/') || c->exact)
+		d->what = DECIDE_PICTURE;
+	else
+		fail(d, ERR_NOT_FOUND);
+}
+
 static void use_mount(struct arena *a, struct decision *d, const struct site_mount *m, struct str path,
 		      struct str query)
 {
@@ -98,6 +109,10 @@ static void use_mount(struct arena *a, struct decision *d, const struct site_mou
 		d->target = c->redirect;
 		if (!c->redirect_as_is)
 			d->target = path_rebase(a, path, c->mountpoint, c->redirect, query);
+		break;
+	case CONF_ORIGIN_STATUS:
+	case CONF_ORIGIN_METRICS:
+		show_picture(d, c, path);
 		break;
 	case CONF_ORIGIN_NOT_SERVED:
 		fail(d, ERR_NOT_SERVED);

@@ -24,6 +24,7 @@ enum decide_what {
 	DECIDE_UP,       /* it goes to the mount's target, asking for `target` */
 	DECIDE_REDIRECT, /* to the URL `target` */
 	DECIDE_STYLE,    /* the style sheet of the pages */
+	DECIDE_PICTURE,  /* how this Gatehouse is doing, as the mount's kind says */
 	DECIDE_OPTIONS,  /* what the server can do at all */
 	DECIDE_FAIL,     /* the page of `why` */
 };

@@ -284,6 +284,9 @@ static void tell_way(struct journey *j)
 	case DECIDE_STYLE:
 		row(j, "answer", "200, the style sheet %.*s", STR_ARG(css.n ? css : STR("that is built in")));
 		break;
+	case DECIDE_PICTURE:
+		row(j, "answer", "200, how Gatehouse is doing");
+		break;
 	case DECIDE_OPTIONS:
 		row(j, "answer", "200, what the server can do");
 		break;

@@ -484,6 +484,18 @@ struct head *page_make_token(struct arena *a, const struct page_about *about, st
 	return h;
 }
 
+struct head *page_make_own(struct arena *a, const struct page_about *about, struct str type,
+			   struct str policy, size_t body_bytes)
+{
+	struct head *h = answer(a, about, 200, type);
+
+	head_add_id(a, h, FIELD_CACHE_CONTROL, STR("no-store"));
+	if (policy.n)
+		head_add_id(a, h, FIELD_CONTENT_SECURITY_POLICY, policy);
+	h->length = (int64_t)body_bytes;
+	return h;
+}
+
 struct head *page_make_options(struct arena *a, const struct page_about *about)
 {
 	struct head *h = answer(a, about, 200, STR_NONE);
@@ -542,10 +554,12 @@ struct head *page_make_css(struct arena *a, const struct head *request, const st
 
 struct page {
 	struct end end;
-	struct head *head;
-	struct str body; /* what is left of it */
+	struct head *head; /* NULL: not known yet */
+	struct str body;   /* what is left of it */
 	bool is_small;
-	bool is_told;
+	bool is_asked, is_told;
+	void (*over)(void *owner); /* NULL: nobody wants to know */
+	void *owner;
 };
 
 static void push(struct page *p)
@@ -562,6 +576,17 @@ static void push(struct page *p)
 	}
 	x_end(e);
 	x_leave(e);
+	if (p->over)
+		p->over(p->owner);
+}
+
+static void tell(struct page *p)
+{
+	if (!p->is_asked || !p->head || p->is_told)
+		return;
+	p->is_told = true;
+	x_head(&p->end, p->head);
+	push(p);
 }
 
 /* The request, and perhaps its trailers: what they say was judged when the page was made. */
@@ -570,11 +595,8 @@ static void head(struct end *e, struct head *h)
 	struct page *p = container_of(e, struct page, end);
 
 	(void)h;
-	if (p->is_told)
-		return;
-	p->is_told = true;
-	x_head(e, p->head);
-	push(p);
+	p->is_asked = true;
+	tell(p);
 }
 
 /* The request's body is not read: it is dropped when the page leaves. */
@@ -591,19 +613,49 @@ static void room(struct end *e)
 /* The client has gone. The page lies in the exchange's arena. */
 static void gone(struct end *e, enum err why)
 {
-	(void)e;
+	struct page *p = container_of(e, struct page, end);
+
 	(void)why;
+	if (p->over)
+		p->over(p->owner);
 }
 
 static const struct end_ops ops = { .name = "page", .head = head, .data = data, .room = room, .abort = gone };
+
+static void give(struct page *p, const struct head *request, struct head *h, struct str body)
+{
+	p->head = h;
+	p->body = method_is(request, STR("HEAD")) ? STR_NONE : body;
+	p->is_small = body.n <= PAGE_RESERVE_BYTES;
+}
 
 void page_open(struct exchange *x, struct head *h, struct str body)
 {
 	struct page *p = arena_new(&x->arena, struct page);
 
 	p->end.ops = &ops;
-	p->head = h;
-	p->body = method_is(x->request, STR("HEAD")) ? STR_NONE : body;
-	p->is_small = body.n <= PAGE_RESERVE_BYTES;
+	give(p, x->request, h, body);
 	x_attach(x, &p->end);
+}
+
+struct page *page_open_later(struct exchange *x, void (*over)(void *owner), void *owner)
+{
+	struct page *p = arena_new(&x->arena, struct page);
+
+	p->end.ops = &ops;
+	p->over = over;
+	p->owner = owner;
+	x_attach(x, &p->end);
+	return p;
+}
+
+void page_give(struct page *p, struct head *h, struct str body)
+{
+	give(p, p->end.x->request, h, body);
+	tell(p);
+}
+
+struct exchange *page_exchange(const struct page *p)
+{
+	return p->end.x;
 }

@@ -63,5 +63,18 @@ extern const struct str page_style;
 
 /* ---- the end ---- */
 
+struct page;
+
 /* Answers with h and, unless it must have none, body; becomes the up end of x. Both lie in x->arena. */
 void page_open(struct exchange *x, struct head *h, struct str body);
+/*
+ * The same, when it is not known yet what is to be answered: page_give says it. `over` is called once, when
+ * the page has left: told wholly, or not wanted any more. Until then the body is borrowed.
+ */
+struct page *page_open_later(struct exchange *x, void (*over)(void *owner), void *owner);
+void page_give(struct page *p, struct head *h, struct str body);
+/* The exchange that it answers. */
+struct exchange *page_exchange(const struct page *p);
+/* 200, and what may be said of an answer that is made anew for each request. policy: may be empty. */
+struct head *page_make_own(struct arena *a, const struct page_about *about, struct str type,
+			   struct str policy, size_t body_bytes) MUST_USE;

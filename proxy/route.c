@@ -3,6 +3,7 @@
 #include "proxy/alog.h"
 #include "proxy/auth.h"
 #include "proxy/decide.h"
+#include "proxy/look.h"
 #include "proxy/page.h"
 #include "proxy/token.h"
 #include "proxy/tally.h"
@@ -204,6 +205,15 @@ static void give_style(struct exchange *x, const struct head *request)
 	answer(x, h, body);
 }
 
+static void give_picture(struct exchange *x)
+{
+	struct route *r = x->route;
+	struct page_about a = about(x, 200);
+
+	r->is_ours = true;
+	look_open(x, &a, r->ref.mount->conf->kind == CONF_ORIGIN_METRICS);
+}
+
 static void redirect(struct exchange *x, struct str to)
 {
 	struct page_about a = about(x, ((struct route *)x->route)->ref.mount->conf->redirect_status);
@@ -334,6 +344,9 @@ static void carry_out(struct exchange *x, const struct decision *d, const struct
 		break;
 	case DECIDE_STYLE:
 		give_style(x, x->request);
+		break;
+	case DECIDE_PICTURE:
+		give_picture(x);
 		break;
 	case DECIDE_OPTIONS:
 		give_options(x);

@@ -205,8 +205,8 @@ static const struct show_column target_columns[] = {
 static const struct show_column certificate_columns[] = {
 	{ "Certificate", true, name },
 	{ "Serial", true, other },
-	{ "On disk", true, certificate_on_disk },
 	{ "Days left", false, CERTIFICATE_days_left },
+	{ "On disk", true, certificate_on_disk }, /* the last one: only who calls from there knows it */
 };
 
 static const struct show_column log_columns[] = {
@@ -218,7 +218,7 @@ const struct show_column *show_columns(enum picture_kind kind, size_t *n)
 {
 #define COLUMNS(list)                 \
 	do {                          \
-		*n = ARRAY_SIZE(list); \
+		*n = ARRAY_SIZE(list);\
 		return list;          \
 	} while (0)
 	*n = 0;

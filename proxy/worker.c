@@ -4,6 +4,7 @@
 #include "core/stream.h"
 #include "proxy/accept.h"
 #include "proxy/born.h"
+#include "proxy/look.h"
 #include "proxy/raw.h"
 #include "proxy/route.h"
 #include "proxy/source.h"
@@ -142,6 +143,7 @@ bool worker_on_hello(struct msg_channel *c, struct msg_in *m)
 	if (!w->count)
 		return false;
 	accept_init(&w->accept, w->count);
+	look_init(&w->parent);
 	up_share(count_names(w->count));
 	raw_share(count_names(w->count));
 	source_ask(&w->parent);
@@ -310,8 +312,10 @@ bool worker_on_survey(struct msg_channel *c, struct msg_in *m)
 
 bool worker_on_picture(struct msg_channel *c, struct msg_in *m)
 {
-	(void)c, (void)m;
-	return false; /* nobody asked */
+	const struct msg_rows *head = m->data;
+
+	(void)c;
+	return look_take(head, str_of((const char *)m->data + sizeof *head, m->n - sizeof *head));
 }
 
 /* ---- leaving ---- */
@@ -405,6 +409,7 @@ static int end(struct worker *w)
 		return EXIT_SUCCESS;
 	timer_stop(&w->cut);
 	timer_stop(&w->leave);
+	look_fini();
 	loop_hook_del(&w->hook);
 	msg_close(&w->parent);
 	if (w->count) {

@@ -68,6 +68,7 @@ GLOBALS = {
     "core/names.c": {"here": "what this worker was told of names"},
     "core/timer.c": {"heap": "the part of the worker's loop that timers alone know"},
     "tls/tls.c": {"tls_w": "what all TLS connections of the worker share"},
+    "proxy/look.c": {"here": "what this worker has asked its parent to be shown"},
     "proxy/raw.c": {"here": "this worker's targets of raw connections"},
     "proxy/source.c": {"here": "what this worker has asked its parent"},
     "proxy/token.c": {"here": "what this worker answers CAs with"},
