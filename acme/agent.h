@@ -15,9 +15,9 @@
 struct acme_agent {
 	struct msg_channel *parent;
 	struct config *conf;   /* NULL: none yet */
-	struct list certs;     /* struct cert */
-	struct list accounts;  /* struct account */
-	struct list orders;    /* struct order: those that run */
+	struct list certs;     /* struct acme_care */
+	struct list accounts;  /* struct acme_login */
+	struct list errands;   /* struct acme_errand: those that run */
 	unsigned running, failing; /* of them those for what has failed before */
 	uint32_t last_id;      /* of STORE and CHALLENGE */
 	struct timer timer;

@@ -106,7 +106,7 @@ static bool read_authorization(struct acme_flow *f, struct str url, struct proof
 	const json_t *challenge;
 
 	*p = (struct proof){ .authorization = url };
-	if (!acme_ca_post(&f->ca, url, STR_NONE, ACME_POST_PLAIN))
+	if (!acme_ca_post(&f->ca, url, STR_NONE, ACME_POST_PLAIN) || !acme_ca_is_object(&f->ca))
 		return acme_flow_fail(f);
 	identifier = json_object_get(f->ca.json, "identifier");
 	p->name = acme_ca_text(&f->ca, identifier, "value");
@@ -180,7 +180,8 @@ static bool await(struct acme_flow *f, const struct proof *p)
 	for (unsigned tries = 0;; tries++) {
 		if (!acme_flow_pause(f, tries))
 			return false;
-		if (!acme_ca_post(&f->ca, p->authorization, STR_NONE, ACME_POST_PLAIN))
+		if (!acme_ca_post(&f->ca, p->authorization, STR_NONE, ACME_POST_PLAIN) ||
+		    !acme_ca_is_object(&f->ca))
 			return acme_flow_fail(f);
 		if (is_text(f->ca.json, "status", "valid"))
 			return true;

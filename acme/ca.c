@@ -135,6 +135,11 @@ static bool fail_by_status(struct acme_ca *ca, struct str url)
 
 /* ---- members ---- */
 
+bool acme_ca_is_object(struct acme_ca *ca)
+{
+	return ca->json || acme_ca_fail(ca, true, "what the CA answers is no JSON object");
+}
+
 struct str acme_ca_text(struct acme_ca *ca, json_t *object, const char *name)
 {
 	json_t *v = json_object_get(object, name);

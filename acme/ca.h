@@ -89,6 +89,8 @@ bool acme_ca_post(struct acme_ca *ca, struct str url, struct str payload, unsign
 /* Unsigned. True: 2xx. */
 bool acme_ca_get(struct acme_ca *ca, struct str url) MUST_USE;
 
+/* The last reply is an object; otherwise it failed, as if there had been none. */
+bool acme_ca_is_object(struct acme_ca *ca) MUST_USE;
 /* Members of the last reply, in the conversation's arena; empty: not there, or not what it should be. */
 struct str acme_ca_text(struct acme_ca *ca, json_t *object, const char *name) MUST_USE;
 struct str acme_ca_url(struct acme_ca *ca, json_t *object, const char *name) MUST_USE;

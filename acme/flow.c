@@ -42,9 +42,11 @@ bool acme_flow_pause(struct acme_flow *f, unsigned tries)
 {
 	static const int64_t usual_ms[] = { 20, 30, 50, 100, 200, 500, 1000, 2000, 5000 };
 	int64_t now_ms = acme_ca_now_ms();
-	int64_t ms = f->ca.retry_after_ms ? f->ca.retry_after_ms - now_ms
-					  : usual_ms[MIN(tries, (unsigned)ARRAY_SIZE(usual_ms) - 1)];
+	int64_t ms = usual_ms[MIN(tries, (unsigned)ARRAY_SIZE(usual_ms) - 1)];
 
+	/* "at once" is not obeyed time and again */
+	if (f->ca.retry_after_ms > now_ms)
+		ms = f->ca.retry_after_ms - now_ms;
 	if (ms > PAUSE_MAX_MS || now_ms + ms > f->give_up_ms) {
 		int64_t later_ms = COME_BACK_MS * (int64_t)MIN(f->part->order.tries + 1, 100U);
 
@@ -53,7 +55,7 @@ bool acme_flow_pause(struct acme_flow *f, unsigned tries)
 		snprintf(f->words, sizeof f->words, "the CA has not finished yet");
 		return false;
 	}
-	acme_link_sleep(f->t->link, MAX(ms, INT64_C(0)));
+	acme_link_sleep(f->t->link, ms);
 	return true;
 }
 
@@ -181,8 +183,11 @@ static int64_t soonest(const struct acme_flow *f)
 {
 	int64_t until_ms = INT64_MAX;
 
-	for (size_t i = 0; i < f->t->cert->naccounts; i++)
-		until_ms = MIN(until_ms, acme_state_wait(f->state, f->t->cert->accounts[i]->directory));
+	for (size_t i = 0; i < f->t->cert->naccounts; i++) {
+		int64_t wait_ms = acme_state_wait(f->state, f->t->cert->accounts[i]->directory);
+
+		until_ms = MIN(until_ms, acme_plan_bound(wait_ms, acme_ca_now_ms()));
+	}
 	return until_ms;
 }
 
@@ -198,7 +203,7 @@ static bool order_anywhere(struct acme_flow *f)
 		size_t at = (first + i) % c->naccounts;
 		struct str directory = c->accounts[at]->directory;
 
-		if (acme_state_wait(f->state, directory) > acme_ca_now_ms())
+		if (acme_plan_bound(acme_state_wait(f->state, directory), acme_ca_now_ms()))
 			continue;
 		if (order_at(f, at)) {
 			f->state->account = 0;

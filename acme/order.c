@@ -70,6 +70,8 @@ static bool read_view(struct acme_flow *f, struct view *v)
 	json_t *urls = json_object_get(j, "authorizations");
 
 	*v = (struct view){ .status = read_status(j) };
+	if (!acme_ca_is_object(&f->ca))
+		return acme_flow_fail(f);
 	v->n = MIN(json_array_size(urls), (size_t)ACME_NAMES_MAX);
 	v->authorizations = arena_alloc(a, v->n * sizeof *v->authorizations);
 	for (size_t i = 0; i < v->n; i++) {
@@ -285,8 +287,14 @@ static bool open_order(struct acme_flow *f)
 	if (!is_usable(f))
 		acme_order_drop(f);
 	if (order(f)->url.n) {
-		if (fetch(f))
-			return true;
+		if (fetch(f)) {
+			/* one that failed while nobody was there says nothing about the next */
+			if (read_status(f->ca.json) != STATUS_invalid)
+				return true;
+			log_note("%s: the order has failed meanwhile", f->t->cert->names[0].p);
+			acme_order_drop(f);
+			return new_order(f);
+		}
 		/* one that is unknown is gone; whether the account is, is for others to find out */
 		if (f->ca.failure.away || f->ca.failure.problem == ACME_PROBLEM_NO_ACCOUNT)
 			return false;

@@ -79,10 +79,9 @@ int64_t acme_plan_renewal(const struct acme_part *p, const struct acme_facts *fa
 	return end_ms - life_ms / (life_ms < SHORT_MS ? 2 : 3);
 }
 
-/* No time that was put down lies further ahead than it could have been: clocks are set back. */
-static int64_t bounded(int64_t at_ms, int64_t now_ms, int64_t max_ms)
+int64_t acme_plan_bound(int64_t at_ms, int64_t now_ms)
 {
-	return MIN(at_ms, now_ms + max_ms);
+	return at_ms <= now_ms || at_ms > now_ms + ACME_WAIT_MAX_MS ? 0 : at_ms;
 }
 
 struct acme_next acme_plan_next(const struct acme_state *s, const struct acme_part *p,
@@ -93,11 +92,10 @@ struct acme_next acme_plan_next(const struct acme_state *s, const struct acme_pa
 
 	if (facts && !p->order.key.n)
 		next.at_ms = acme_plan_renewal(p, facts);
-	if (s->next_ms)
-		next.at_ms = MAX(next.at_ms, bounded(s->next_ms, now_ms, ACME_WAIT_MAX_MS));
+	next.at_ms = MAX(next.at_ms, acme_plan_bound(s->next_ms, now_ms));
 	if (!facts || !facts->ari_id.n || !p->issued_by.n || p->order.key.n)
 		return next;
-	check_ms = str_eq(p->ari.id, facts->ari_id) ? bounded(p->ari.check_ms, now_ms, ACME_DAY_MS) : 0;
+	check_ms = str_eq(p->ari.id, facts->ari_id) ? acme_plan_bound(p->ari.check_ms, now_ms) : 0;
 	if (check_ms < next.at_ms && next.at_ms > now_ms)
 		next = (struct acme_next){ ACME_ACT_ASK, check_ms };
 	return next;

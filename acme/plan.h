@@ -30,6 +30,11 @@ struct acme_next {
 };
 
 /*
+ * What was put down as the time to wait for, or 0 when it has come, or lies further ahead than anybody
+ * may have put it: the clock was set back since.
+ */
+int64_t acme_plan_bound(int64_t at_ms, int64_t now_ms);
+/*
  * The next thing to do for a certificate, p being of s. facts: of the one in use; NULL: there is none.
  */
 struct acme_next acme_plan_next(const struct acme_state *s, const struct acme_part *p,
