@@ -63,14 +63,3 @@ void born_warn(struct msg_channel *c, uint64_t generation, const struct conf_rep
 	if (r->counts[CONF_WARNING])
 		tell(c, MSG_WARNINGS, generation, r);
 }
-
-struct config *born_load(struct msg_channel *c, uint64_t generation, int fd, struct conf_report *r)
-{
-	struct config *conf = conf_from_bundle(fd, r);
-
-	if (conf)
-		conf->generation = generation;
-	else
-		born_failed(c, generation, r);
-	return conf;
-}

@@ -500,6 +500,7 @@ int journey_tell(const struct journey_options *o, FILE *out)
 				tell(&j);
 		}
 		site_put(j.site);
+		site_finish();
 	}
 	arena_fini(&j.arena);
 	tls_fini();

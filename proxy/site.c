@@ -12,6 +12,11 @@
 #include "uds-upstream/up.h"
 #include <time.h>
 
+enum {
+	BURY_US = 2000, /* of one turn, for one that is given back */
+	MANY = 32,      /* with fewer vhosts that is done at once */
+};
+
 /* A file of users, of whom somebody guards a mount. */
 struct guard {
 	struct guard *next;
@@ -34,6 +39,9 @@ struct site {
 	struct guard *first_guard;
 	struct auth_allowance allowance;
 	size_t next_vhost;          /* whose TLS context is to be built */
+	size_t next_put;            /* and given back */
+	struct list dying;
+	struct work bury;
 	size_t next_target;         /* the same */
 	bool is_ready, is_wrong;
 	int64_t date_s;             /* what `date` says */
@@ -42,6 +50,8 @@ struct site {
 
 /* The one object of proxy that a COMMIT changes. */
 static struct site *current;
+/* Sites that nobody refers to, but with so many contexts that giving them back takes more than a turn. */
+static struct list dying = { &dying, &dying };
 
 struct site *site_current(void)
 {
@@ -381,22 +391,27 @@ struct site *site_new(struct config *c, struct conf_report *r)
 	return NULL;
 }
 
-void site_put(struct site *s)
+/* Goes on for about max_us (0: to the end). True: no vhost holds a context any more. */
+static bool put_contexts(struct site *s, uint64_t max_us)
 {
-	BUG_ON(!s->refs);
-	if (--s->refs)
-		return;
-	for (size_t i = 0; i < s->tables.nlisteners; i++) {
-		if (s->tables.listeners[i].tls)
-			tls_listener_put(s->tables.listeners[i].tls);
-		if (s->tables.listeners[i].onward)
-			raw_target_put(s->tables.listeners[i].onward);
+	uint64_t begin_us = loop_clock_us();
+
+	while (s->next_put < s->tables.nvhosts) {
+		struct site_vhost *v = &s->tables.vhosts[s->next_put++];
+
+		if (v->tls)
+			tls_context_put(v->tls);
+		tally_put(v->tally);
+		if (max_us && loop_clock_us() - begin_us >= max_us)
+			return false;
 	}
-	for (size_t i = 0; i < s->tables.nvhosts; i++) {
-		if (s->tables.vhosts[i].tls)
-			tls_context_put(s->tables.vhosts[i].tls);
-		tally_put(s->tables.vhosts[i].tally);
-	}
+	return true;
+}
+
+static void put_rest(struct site *s)
+{
+	list_del(&s->dying);
+	work_cancel(&s->bury);
 	for (size_t i = 0; i < s->conf->ntargets; i++) {
 		if (s->targets[i])
 			up_target_put(s->targets[i]);
@@ -411,6 +426,47 @@ void site_put(struct site *s)
 	arena_fini(&s->arena);
 	conf_put(s->conf);
 	free(s);
+}
+
+static void bury(struct work *w)
+{
+	struct site *s = container_of(w, struct site, bury);
+
+	if (put_contexts(s, BURY_US))
+		put_rest(s);
+	else
+		loop_post_next(w);
+}
+
+void site_put(struct site *s)
+{
+	BUG_ON(!s->refs);
+	if (--s->refs)
+		return;
+	for (size_t i = 0; i < s->tables.nlisteners; i++) {
+		if (s->tables.listeners[i].tls)
+			tls_listener_put(s->tables.listeners[i].tls);
+		if (s->tables.listeners[i].onward)
+			raw_target_put(s->tables.listeners[i].onward);
+	}
+	list_push(&dying, &s->dying);
+	work_init(&s->bury, bury);
+	if (s->tables.nvhosts > MANY) {
+		loop_post_next(&s->bury);
+	} else {
+		put_contexts(s, 0);
+		put_rest(s);
+	}
+}
+
+void site_finish(void)
+{
+	while (!list_empty(&dying)) {
+		struct site *s = list_entry(dying.next, struct site, dying);
+
+		put_contexts(s, 0);
+		put_rest(s);
+	}
 }
 
 static void look_over_clients(const struct config *c, struct arena *a, const struct map *files,
@@ -475,6 +531,7 @@ void site_try(struct config *c, struct conf_report *r)
 		s = site_new(conf_get(c), r);
 	if (s)
 		site_put(s);
+	site_finish();
 	for (size_t i = 0; i < c->nvhosts; i++)
 		if (contexts[i])
 			tls_context_put(contexts[i]);

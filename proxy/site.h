@@ -48,6 +48,8 @@ struct site *site_new(struct config *c, struct conf_report *r) MUST_USE;
 struct site *site_get(struct site *s);
 /* The last one frees it: contexts, targets, logs and the configuration are given back. */
 void site_put(struct site *s);
+/* Large ones are freed a few milliseconds a turn; this frees the rest of them now. */
+void site_finish(void);
 
 /* What new requests and connections use; borrowed, NULL before the first swap. */
 struct site *site_current(void);

@@ -1,4 +1,5 @@
 #include "proxy/worker.h"
+#include "conf/bundle.h"
 #include "core/log.h"
 #include "core/names.h"
 #include "core/stream.h"
@@ -29,6 +30,7 @@ struct worker {
 	struct loop_hook hook;
 
 	/* a configuration that is loaded, or being built, and not yet served */
+	struct conf_unpacking *unpacking; /* then: */
 	struct site *next;
 	struct conf_report next_report;
 	uint64_t next_generation;
@@ -52,51 +54,74 @@ static void forget_next(struct worker *w)
 {
 	work_cancel(&w->build);
 	accept_abort(&w->accept, w->next_generation);
-	if (w->next) {
+	if (w->unpacking)
+		conf_put(conf_unpack_close(w->unpacking));
+	if (w->next)
 		site_put(w->next);
+	if (w->next_generation)
 		conf_report_fini(&w->next_report);
-	}
+	w->unpacking = NULL;
 	w->next = NULL;
 	w->next_generation = 0;
 }
 
+static void refuse(struct worker *w)
+{
+	born_failed(&w->parent, w->next_generation, &w->next_report);
+	forget_next(w);
+}
+
+static void unpack(struct worker *w)
+{
+	struct conf_unpacking *u = w->unpacking;
+	struct config *conf;
+
+	if (!conf_unpack_step(u, BUILD_US))
+		return;
+	w->unpacking = NULL;
+	conf = conf_unpack_close(u);
+	if (conf) {
+		conf->generation = w->next_generation;
+		w->next = site_open(conf);
+	} else {
+		refuse(w);
+	}
+}
+
+/* A few milliseconds a turn: clients are served meanwhile. */
 static void build(struct work *work)
 {
 	struct worker *w = container_of(work, struct worker, build);
 	struct msg_generation m = { w->next_generation };
+	int r = 0;
 
-	switch (site_build(w->next, BUILD_US, &w->next_report)) {
-	case 0:
+	if (w->unpacking)
+		unpack(w);
+	else
+		r = site_build(w->next, BUILD_US, &w->next_report);
+	if (r == 0 && w->next_generation)
 		loop_post_next(&w->build);
-		break;
-	case 1:
+	else if (r > 0)
 		msg_send(&w->parent, MSG_READY, &m, sizeof m, -1);
-		break;
-	default:
-		born_failed(&w->parent, w->next_generation, &w->next_report);
-		forget_next(w);
-	}
+	else if (r < 0)
+		refuse(w);
 }
 
 bool worker_on_load(struct msg_channel *c, struct msg_in *m)
 {
 	struct worker *w = worker_of(c);
 	const struct msg_generation *g = m->data;
-	struct config *conf;
 
-	if (!w->count || w->leaving)
+	if (!w->count || w->leaving || !g->generation)
 		return w->leaving;
-	if (w->next)
-		forget_next(w);
+	forget_next(w);
 	conf_report_init(&w->next_report);
-	conf = born_load(c, g->generation, m->fd, &w->next_report);
-	if (conf) {
-		w->next = site_open(conf);
-		w->next_generation = g->generation;
+	w->next_generation = g->generation;
+	w->unpacking = conf_unpack_open(m->fd, &w->next_report);
+	if (w->unpacking)
 		loop_post_next(&w->build);
-	} else {
-		conf_report_fini(&w->next_report);
-	}
+	else
+		refuse(w);
 	return true;
 }
 
@@ -402,6 +427,7 @@ static void parent_ended(struct msg_channel *c, const char *why)
 static int end(struct worker *w)
 {
 	site_swap(NULL);
+	site_finish();
 	up_drain();
 	loop_turn(0);
 	log_note("exit: live exchanges=%zu streams=%zu slabs=%zu", x_count(), stream_count(), slab_count());
@@ -430,6 +456,8 @@ int worker_run(void)
 
 	if (!born_begin(&w.parent, MSG_WORKER, &handlers_worker, parent_ended))
 		return EXIT_FAILURE;
+	/* what is freed is joined at once: else all that a large configuration leaves, in one turn */
+	mallopt(M_MXFAST, 0);
 	work_init(&w.build, build);
 	timer_init(&w.cut, cut);
 	timer_init(&w.leave, give_up);

@@ -72,7 +72,8 @@ GLOBALS = {
     "proxy/raw.c": {"here": "this worker's targets of raw connections"},
     "proxy/source.c": {"here": "what this worker has asked its parent"},
     "proxy/token.c": {"here": "what this worker answers CAs with"},
-    "proxy/site.c": {"current": "the configuration the worker runs: what COMMIT changes"},
+    "proxy/site.c": {"current": "the configuration the worker runs: what COMMIT changes",
+                     "dying": "what is being given back, turn by turn"},
     "uds-upstream/pool.c": {"here": "this worker's targets and their connections"},
     "examples/demo/main.c": {"demo": "a program of its own, and this is all of its state"},
 }
