@@ -5,6 +5,7 @@
 #include "h1/h1.h"
 #include "proxy/decide.h"
 #include "proxy/page.h"
+#include "proxy/seek.h"
 #include "proxy/site.h"
 #include "proxy/trust.h"
 #include "tls/tls.h"
@@ -269,6 +270,21 @@ static void tell_mount(struct journey *j)
 	tell_limits(j, &m->limits, &m->timeouts);
 }
 
+static void tell_upstream(struct journey *j, const struct conf_target *t)
+{
+	uint64_t deadline_ms = site_config(j->site)->global.timeouts.resolve_ms;
+	struct msg_addresses a = { 0 };
+	char text[SEEK_TEXT_BYTES];
+
+	if (!t->is_name) {
+		row(j, "upstream", "%.*s", STR_ARG(t->name));
+		return;
+	}
+	seek_all(&t->address, 1, deadline_ms, &a);
+	row(j, "upstream", a.error ? "%.*s: its name does not resolve: %s" : "%.*s, which is %s",
+	    STR_ARG(t->name), seek_text(&a, text));
+}
+
 static void tell_way(struct journey *j)
 {
 	const struct conf_mount *m = j->d.mount ? j->d.mount->conf : NULL;
@@ -276,7 +292,7 @@ static void tell_way(struct journey *j)
 
 	switch (j->d.what) {
 	case DECIDE_UP:
-		row(j, "upstream", "%.*s", STR_ARG(m->target->name));
+		tell_upstream(j, m->target);
 		break;
 	case DECIDE_REDIRECT:
 		row(j, "answer", "%u, to %.*s", m->redirect_status, STR_ARG(j->d.target));

@@ -1,8 +1,8 @@
 #include "proxy/lookup.h"
 #include "proxy/child.h"
 #include "proxy/reload.h"
+#include "proxy/seek.h"
 #include "proxy/slot.h"
-#include <netdb.h>
 
 enum {
 	HOLD_MS = 2000, /* so that the first request finds its upstream; a name may take longer than that */
@@ -154,39 +154,12 @@ void lookup_brief(struct child *c)
 	}
 }
 
-char *lookup_error_text(int error, char out[LOOKUP_TEXT_BYTES])
+static void failed(struct name *m, const struct msg_addresses *a)
 {
-	const char *text = error < 0 ? gai_strerror(error) : strerror(error);
-
-	if (error == ETIMEDOUT)
-		text = "no answer within timeouts.resolve";
-	snprintf(out, LOOKUP_TEXT_BYTES, "%s", text);
-	return out;
-}
-
-static void tell_addresses(const struct name *m)
-{
-	char text[ADDRS_MAX * 64], host[ADDR_TEXT_BYTES];
-	size_t n = 0;
-
-	text[0] = 0;
-	for (uint32_t i = 0; i < m->last.n && n < sizeof text; i++) {
-		struct addr a;
-
-		addr_from_parsed_ip(&a, &m->last.ips[i], 0);
-		n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i ? ", " : "",
-				      addr_host(&a.sa, host, sizeof host));
-	}
-	log_note("upstream name %.*s is %s", STR_ARG(m->text), text);
-}
-
-static void failed(struct name *m, int error)
-{
-	char text[LOOKUP_TEXT_BYTES];
+	char text[SEEK_TEXT_BYTES];
 
 	if (!m->is_failing)
-		log_warn("upstream name %.*s does not resolve: %s; %s", STR_ARG(m->text),
-			 lookup_error_text(error, text),
+		log_warn("upstream name %.*s does not resolve: %s; %s", STR_ARG(m->text), seek_text(a, text),
 			 m->last.n ? "its last addresses go on being used"
 				   : "until it does, requests get 503");
 	m->is_failing = true;
@@ -211,6 +184,7 @@ static bool is_as_before(const struct msg_addresses *a, const struct msg_address
 static void found(struct parent *p, struct name *m, const struct msg_addresses *a)
 {
 	bool was_failing = m->is_failing;
+	char text[SEEK_TEXT_BYTES];
 
 	m->is_failing = false;
 	if (is_as_before(a, &m->last)) {
@@ -219,7 +193,7 @@ static void found(struct parent *p, struct name *m, const struct msg_addresses *
 		return;
 	}
 	m->last = *a;
-	tell_addresses(m);
+	log_note("upstream name %.*s is %s", STR_ARG(m->text), seek_text(a, text));
 	list_for_each(n, &p->children) {
 		struct child *c = list_entry(n, struct child, node);
 
@@ -252,7 +226,7 @@ bool parent_on_found(struct msg_channel *channel, struct msg_in *m)
 	if (a->n)
 		found(p, name, a);
 	else
-		failed(name, a->error);
+		failed(name, a);
 	if (timer_is_set(&p->lookup.hold) && all_known(p)) {
 		timer_stop(&p->lookup.hold);
 		reload_go_on(p);

@@ -20,7 +20,3 @@ bool lookup_is_ready(const struct parent *p);
 bool lookup_is_needed(const struct parent *p);
 /* For a process that has just been born: a resolver gets the names, a worker their addresses. */
 void lookup_brief(struct child *c);
-
-enum { LOOKUP_TEXT_BYTES = 128 };
-/* Why a name has no address, by msg_addresses.error. Returns out. */
-char *lookup_error_text(int error, char out[LOOKUP_TEXT_BYTES]);

@@ -1,8 +1,9 @@
 #include "proxy/probe.h"
-#include "core/target.h"
+#include "core/names.h"
 #include "proxy/clients.h"
 #include "proxy/explain.h"
 #include "proxy/privilege.h"
+#include "proxy/seek.h"
 #include "proxy/site.h"
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ struct probe {
 	struct timer timer;
 	uint64_t until_ms;
 	enum err result; /* ERR_AGAIN: not yet known */
+	struct msg_addresses found; /* of one with a name */
 	char why[256];   /* of TLS */
 };
 
@@ -122,6 +124,27 @@ static void make_clients(const struct config *c, struct probe *probes)
 	arena_fini(&a);
 }
 
+/* What a worker would be told by its parent. */
+static void look_names_up(const struct config *c, struct probe *probes)
+{
+	struct str *names = base_alloc(c->ntargets * sizeof *names);
+	struct msg_addresses *found = base_alloc(c->ntargets * sizeof *found);
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->ntargets; i++)
+		if (c->targets[i]->is_name)
+			names[n++] = c->targets[i]->address;
+	seek_all(names, n, c->global.timeouts.resolve_ms, found);
+	n = 0;
+	for (size_t i = 0; i < c->ntargets; i++)
+		if (c->targets[i]->is_name) {
+			probes[i].found = found[n++];
+			names_set(c->targets[i]->address, probes[i].found.ips, probes[i].found.n);
+		}
+	free(names);
+	free(found);
+}
+
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
 
 static enum verdict judge(const struct probe *p)
@@ -130,7 +153,27 @@ static enum verdict judge(const struct probe *p)
 		return VERDICT_OK;
 	if (p->target->tls && (!p->client || p->result == ERR_TLS || p->result == ERR_UP_CERTIFICATE))
 		return VERDICT_FAIL;
+	if (p->found.error)
+		return seek_is_final(&p->found) ? VERDICT_FAIL : VERDICT_WARN;
 	return p->target->is_unix && explain_is_fault(p->dial.sys_errno) ? VERDICT_FAIL : VERDICT_WARN;
+}
+
+/* The whole line, when there is none; then true. */
+static bool tell_name(const struct probe *p, FILE *out)
+{
+	static const char *const questions[] = {
+		"does the name server of /etc/resolv.conf answer?",
+		"is it spelled right, and known to /etc/hosts or the DNS?",
+	};
+	char text[SEEK_TEXT_BYTES];
+
+	seek_text(&p->found, text);
+	if (p->found.error)
+		fprintf(out, "the name does not resolve: %s: %s (getent ahosts %.*s)\n", text,
+			questions[seek_is_final(&p->found)], STR_ARG(p->target->address));
+	else
+		fprintf(out, "is %s; ", text);
+	return p->found.error;
 }
 
 static enum verdict tell(const struct probe *p, const char *user, FILE *out)
@@ -142,6 +185,8 @@ static enum verdict tell(const struct probe *p, const char *user, FILE *out)
 
 	fprintf(out, "%s  %.*s (%s:%u:%u): ", words[v], STR_ARG(t->name), t->pos.file, t->pos.line,
 		t->pos.column);
+	if (t->is_name && tell_name(p, out))
+		return v;
 	if (v == VERDICT_OK) {
 		fprintf(out, "connects as %s%s\n", user, t->tls ? ", over TLS" : "");
 	} else if (t->tls && !p->client) {
@@ -186,6 +231,7 @@ static int run(const struct config *c, const struct priv_user *user, unsigned co
 	}
 	tls_init();
 	make_clients(c, probes);
+	look_names_up(c, probes);
 	dial_all(c, probes);
 	for (size_t i = 0; i < c->ntargets; i++) {
 		counts[tell(&probes[i], user->name, out)]++;
@@ -195,6 +241,7 @@ static int run(const struct config *c, const struct priv_user *user, unsigned co
 		if (probes[i].client)
 			tls_client_put(probes[i].client);
 	}
+	names_sweep();
 	loop_close();
 	tls_fini();
 	free(probes);

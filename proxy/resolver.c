@@ -1,17 +1,8 @@
-/*
- * resolver.c - a process for each look-up, so that a slow name delays none: it asks the C library, tells by a
- * pipe, and is ended by its own alarm when that takes too long.
- */
 #include "proxy/resolver.h"
-#include "core/log.h"
 #include "proxy/born.h"
-#include "proxy/child.h"
 #include "proxy/helper.h"
-#include <fcntl.h>
-#include <netdb.h>
+#include "proxy/seek.h"
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 enum {
@@ -39,70 +30,6 @@ struct name {
 	struct str text;
 	char bytes[];
 };
-
-/* ---- the look-up ---- */
-
-/*
- * In the order in which the C library has sorted them (RFC 6724), but one family after the other (RFC 8305
- * section 4): if one leads nowhere, not all of its addresses are tried first.
- */
-static void gather(struct msg_addresses *out, const struct addrinfo *list)
-{
-	const struct addrinfo *next[2] = { list, list };
-	size_t turn = list->ai_family == AF_INET6;
-
-	while (out->n < ADDRS_MAX && (next[0] || next[1])) {
-		const struct addrinfo **i = &next[turn];
-		struct ip ip;
-		bool is_new;
-
-		while (*i && (*i)->ai_family != (turn ? AF_INET6 : AF_INET))
-			*i = (*i)->ai_next;
-		turn = !turn;
-		if (!*i)
-			continue;
-		is_new = ip_from_sockaddr(&ip, (*i)->ai_addr);
-		*i = (*i)->ai_next;
-		for (uint32_t k = 0; is_new && k < out->n; k++)
-			is_new = memcmp(&out->ips[k], &ip, sizeof ip) != 0;
-		if (is_new)
-			out->ips[out->n++] = ip;
-	}
-}
-
-void resolver_look_up(const char *name, struct msg_addresses *out)
-{
-	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list = NULL;
-
-	*out = (struct msg_addresses){ 0 };
-	out->error = getaddrinfo(name, NULL, &hints, &list);
-	if (out->error == EAI_SYSTEM)
-		out->error = errno ? errno : EIO;
-	if (out->error == 0) {
-		gather(out, list);
-		freeaddrinfo(list);
-		if (out->n == 0)
-			out->error = EAI_NODATA;
-	}
-}
-
-NORETURN static void be_look_up(struct str text, uint64_t deadline_ms, int fd)
-{
-	const struct itimerval alarm = {
-		.it_value = { (time_t)(deadline_ms / 1000), (suseconds_t)(deadline_ms % 1000 * 1000) },
-	};
-	struct msg_addresses a;
-	char name[MSG_NAME_MAX + 1];
-
-	snprintf(name, sizeof name, "%.*s", STR_ARG(text));
-	/* nothing of the resolver's own stays open, nor does this live longer */
-	if (dup2(fd, CHILD_SOCKET) < 0 || close_range(CHILD_SOCKET + 1, ~0U, 0) < 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || setitimer(ITIMER_REAL, &alarm, NULL) < 0)
-		_exit(EXIT_FAILURE);
-	resolver_look_up(name, &a);
-	_exit(write(CHILD_SOCKET, &a, sizeof a) == (ssize_t)sizeof a ? EXIT_SUCCESS : EXIT_FAILURE);
-}
 
 /* ---- one after the other ---- */
 
@@ -138,36 +65,15 @@ static void stop(struct name *m)
 		begin(list_entry(list_pop(&r->waiting), struct name, wait));
 }
 
-/* It was made by a process that has read what others sent. */
-static bool makes_sense(const struct msg_addresses *a, ssize_t bytes)
-{
-	static const struct ip none = { .is_ip6 = 0 };
-
-	if (bytes != (ssize_t)sizeof *a || a->n > ADDRS_MAX || (a->n == 0) != (a->error != 0))
-		return false;
-	for (uint32_t i = 0; i < ADDRS_MAX; i++)
-		if (i < a->n ? !ip_is_valid(&a->ips[i]) : memcmp(&a->ips[i], &none, sizeof none) != 0)
-			return false;
-	return true;
-}
-
-/* It writes all at once; without a word it has died, mostly by its alarm. */
 static void on_answer(struct work *w)
 {
 	struct name *m = container_of(w, struct name, answer);
-	bool is_late = loop_now_ms() - m->begun_ms >= m->how.deadline_ms;
 	struct msg_addresses a;
-	ssize_t r = read(m->ev.fd, &a, sizeof a);
 
-	if (r < 0 && (errno == EAGAIN || errno == EINTR))
+	if (!seek_read(m->ev.fd, loop_now_ms() - m->begun_ms >= m->how.deadline_ms, &a))
 		return;
 	stop(m);
-	if (r == 0)
-		tell_error(m, is_late ? ETIMEDOUT : EAI_FAIL);
-	else if (makes_sense(&a, r))
-		tell(m, &a);
-	else
-		tell_error(m, EBADMSG);
+	tell(m, &a);
 }
 
 static void on_pipe(struct event *ev, uint32_t bits)
@@ -190,27 +96,17 @@ static void on_timer(struct timer *t)
 
 static int start(struct name *m)
 {
-	int fd[2];
-	pid_t pid;
+	int fd = seek_begin(m->text, m->how.deadline_ms), r;
 
-	if (pipe2(fd, O_CLOEXEC) < 0)
-		return errno;
-	m->ev.fd = fd[0];
-	if (fcntl(fd[0], F_SETFL, O_NONBLOCK) < 0 || loop_add(&m->ev, EPOLLIN) < 0) {
-		pid = -1;
-	} else {
-		pid = fork();
-		if (pid == 0)
-			be_look_up(m->text, m->how.deadline_ms, fd[1]);
-		if (pid < 0)
-			loop_del(&m->ev);
+	if (fd < 0)
+		return -fd;
+	m->ev.fd = fd;
+	r = loop_add(&m->ev, EPOLLIN);
+	if (r < 0) {
+		close(fd);
+		m->ev.fd = -1;
 	}
-	close(fd[1]);
-	if (pid > 0)
-		return 0;
-	close(fd[0]);
-	m->ev.fd = -1;
-	return EAGAIN;
+	return -r;
 }
 
 /* Now, or when another has ended. */

@@ -326,6 +326,43 @@ def test_raw_connections_go_to_names(port):
         gate.wait_log(r"raw connection to app\.test:%d " % port)
 
 
+# ---- in words, before it runs
+
+def run(names, command, *args, mounts):
+    gate = Gate(plain(mounts=mounts), timeouts={"resolve": "300ms"})
+    done = subprocess.run([names.program, command, "-c", gate.path, *(arg % gate.plain_port for arg in args)],
+                          capture_output=True, text=True, timeout=60)
+    gate.folder.remove()
+    return done.returncode, done.stdout
+
+
+def test_check_says_what_names_are(port):
+    with Dns() as dns, up("127.0.0.3", port):
+        dns.silent = {"slow.test"}
+        names = Names(dns=dns.host, app="127.0.0.2 127.0.0.3", down="127.0.0.4")
+        origins = ["http://%s.test:%d" % (name, port) for name in ("app", "down", "none", "slow")]
+        status, said = run(names, "check",
+                           mounts=[{"mountpoint": "/%d" % i, "origin": o} for i, o in enumerate(origins)])
+        assert status == 1
+        two = r"127\.0\.0\.[23], 127\.0\.0\.[23]"
+        for line in (r"ok    app\.test:%d \(.*\): is " + two + r"; connects as \w+$",
+                     r"warn  down\.test:%d .*: is 127\.0\.0\.4; Connection refused: is it running",
+                     r"FAIL  none\.test:%d .*: the name does not resolve: .* not known: is it spelled right"
+                     r".*getent ahosts none\.test",
+                     r"warn  slow\.test:%d .*: the name does not resolve: no answer within timeouts"):
+            assert re.search("^" + line % port, said, re.M), said
+
+
+def test_explain_says_what_names_are(port):
+    mounts = [{"mountpoint": "/", "origin": "http://app.test:%d" % port},
+              {"mountpoint": "/x", "origin": "http://none.test:%d" % port}]
+    names = Names(app="127.0.0.2")
+    assert "app.test:%d, which is 127.0.0.2\n" % port in run(names, "explain", "http://localhost:%d/",
+                                                             mounts=mounts)[1]
+    assert "none.test:%d: its name does not resolve: Name or service not known\n" % port in \
+        run(names, "explain", "http://localhost:%d/x", mounts=mounts)[1]
+
+
 if os.geteuid():        # a mount namespace takes root, and a skipped test would be a failed one
     for name in [name for name in globals() if name.startswith("test_")]:
         del globals()[name]
