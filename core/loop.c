@@ -2,6 +2,7 @@
 #include "core/priv.h"
 #include "core/timer.h"
 #include <time.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 struct loop *W;
@@ -39,6 +40,7 @@ int loop_open(void)
 	list_init(&W->hooks);
 	x_loop_init();
 	W->scratch = base_alloc(LOOP_SCRATCH_BYTES);
+	W->pipe[0] = W->pipe[1] = -1;
 	read_clock();
 	return 0;
 }
@@ -60,6 +62,10 @@ void loop_close(void)
 	BUG_ON(W->registered || W->streams || W->x_count);
 	BUG_ON(!list_empty(&W->works) || !list_empty(&W->works_next) || !list_empty(&W->hooks));
 	close(W->ep);
+	if (W->pipe[0] >= 0) {
+		close(W->pipe[0]);
+		close(W->pipe[1]);
+	}
 	free(W->scratch);
 	free(W);
 	W = NULL;
@@ -221,4 +227,15 @@ void loop_hook_add(struct loop_hook *h, void (*run)(struct loop_hook *h))
 char *loop_scratch(void)
 {
 	return W->scratch;
+}
+
+const int *loop_pipe(void)
+{
+	if (W->pipe[0] < 0) {
+		if (pipe2(W->pipe, O_NONBLOCK | O_CLOEXEC) < 0)
+			return NULL;
+		/* a smaller one, where a user may have no more, does as well */
+		(void)!fcntl(W->pipe[1], F_SETPIPE_SZ, LOOP_SCRATCH_BYTES);
+	}
+	return W->pipe;
 }

@@ -108,3 +108,8 @@ static inline void loop_hook_del(struct loop_hook *h)
  */
 enum { LOOP_SCRATCH_BYTES = 256 * 1024 };
 char *loop_scratch(void);
+/*
+ * The same inside the kernel, for bytes that go from socket to socket: a pipe, to read from and to write to,
+ * that holds at most LOOP_SCRATCH_BYTES and is left empty. NULL while there is no descriptor for it.
+ */
+const int *loop_pipe(void);

@@ -31,6 +31,7 @@ struct loop {
 	size_t x_count, x_tunnels;
 
 	char *scratch;
+	int pipe[2]; /* -1 before the first use */
 };
 
 /* Calls on_ready of one stream, and queues it for the next turn when it still wants what it can. */

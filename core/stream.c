@@ -1,5 +1,6 @@
 #include "core/stream.h"
 #include "core/priv.h"
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -228,6 +229,37 @@ ssize_t stream_sock_writev(struct stream *s, const struct iovec *iov, int n)
 	if ((size_t)r < iov_bytes(iov, n))
 		s->sock &= (uint8_t)~STREAM_OUT;
 	return r;
+}
+
+/* How much it takes depends on how the bytes lie: only EAGAIN says that there is no more, or no more room. */
+static ssize_t spliced(struct stream *s, ssize_t r, unsigned blocked_bit)
+{
+	if (r < 0)
+		r = failed(s, blocked_bit);
+	else if (r == 0 && blocked_bit == STREAM_IN)
+		s->sock |= STREAM_HUP;
+	s->can = s->sock;
+	return r;
+}
+
+ssize_t stream_splice_in(struct stream *s, int pipe, size_t n)
+{
+	ssize_t r;
+
+	do {
+		r = splice(s->ev.fd, NULL, pipe, NULL, n, SPLICE_F_NONBLOCK);
+	} while (r < 0 && errno == EINTR);
+	return spliced(s, r, STREAM_IN);
+}
+
+ssize_t stream_splice_out(struct stream *s, int pipe, size_t n)
+{
+	ssize_t r;
+
+	do {
+		r = splice(pipe, NULL, s->ev.fd, NULL, n, SPLICE_F_NONBLOCK);
+	} while (r < 0 && errno == EINTR);
+	return spliced(s, r, STREAM_OUT);
 }
 
 ssize_t stream_peek(struct stream *s, void *p, size_t n)

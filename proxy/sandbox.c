@@ -135,6 +135,8 @@ enum rule {
 	X(readv, ALL, ALLOW, "connections")                                                               \
 	X(recvfrom, ALL, ALLOW, "connections: recv")                                                      \
 	X(recvmsg, ALL, ALLOW, "control messages")                                                        \
+	X(splice, MSG_WORKER, ALLOW, "relays: large copies")                                              \
+	X(pipe2, MSG_WORKER, ALLOW, "relays: what is spliced through")                                    \
 	X(write, ALL, ALLOW, "connections, logs")                                                         \
 	X(writev, ALL, ALLOW, "connections")                                                              \
 	X(sendto, ALL, ALLOW, "connections: send")                                                        \

@@ -1,9 +1,11 @@
 #include "raw-fallback/relay.h"
 #include "core/buf.h"
+#include <unistd.h>
 
 enum {
 	TURN_BYTES = 1024 * 1024, /* of one direction in one callback, before others have their turn */
 	KEPT_PIECES = 16,
+	BULK_BYTES = 16 * 1024, /* at a time: what comes next is passed on inside the kernel */
 };
 
 /* One direction. What the receiver did not take is kept, and nothing more is read until that has gone. */
@@ -11,6 +13,7 @@ struct lane {
 	struct stream *from, *to;
 	struct buf kept;
 	uint64_t bytes;
+	bool bulk;      /* much came the last time */
 	bool read_end;  /* `from` has ended */
 	bool told_end;  /* and `to` was told */
 };
@@ -60,29 +63,61 @@ static enum err send_kept(struct lane *l)
 	return ERR_OK;
 }
 
-/* Reads once through the worker's scratch and passes it on. Returns ERR_OK when there may be more to read. */
-static enum err pass_once(struct lane *l, size_t *passed)
+static enum err keep(struct lane *l, const char *p, size_t n)
+{
+	buf_put(&l->kept, p, n);
+	return ERR_AGAIN;
+}
+
+/* Reads once through the worker's scratch and passes it on. */
+static enum err copy_once(struct lane *l, size_t *n)
 {
 	char *p = loop_scratch();
-	ssize_t n = stream_read(l->from, p, LOOP_SCRATCH_BYTES), w;
+	ssize_t r = stream_read(l->from, p, LOOP_SCRATCH_BYTES), w;
 
-	if (n < 0)
-		return (enum err)-n;
-	if (n == 0) {
-		l->read_end = true;
-		return ERR_AGAIN;
-	}
-	l->bytes += (uint64_t)n;
-	*passed += (size_t)n;
-	w = stream_write(l->to, p, (size_t)n);
+	if (r <= 0)
+		return (enum err)-r;
+	*n = (size_t)r;
+	w = stream_write(l->to, p, *n);
 	if (w < 0 && w != -ERR_AGAIN)
 		return (enum err)-w;
 	w = MAX(w, 0);
-	if (w < n) {
-		buf_put(&l->kept, p + w, (size_t)(n - w));
-		return ERR_AGAIN;
-	}
-	return n < LOOP_SCRATCH_BYTES ? ERR_AGAIN : ERR_OK;
+	if ((size_t)w < *n)
+		return keep(l, p + w, *n - (size_t)w);
+	return *n < LOOP_SCRATCH_BYTES ? ERR_AGAIN : ERR_OK;
+}
+
+/* The same without the two copies, but for what the receiver does not take. */
+static enum err splice_once(struct lane *l, const int *pipe, size_t *n)
+{
+	ssize_t r = stream_splice_in(l->from, pipe[1], LOOP_SCRATCH_BYTES), w = 0;
+	size_t left;
+
+	if (r <= 0)
+		return (enum err)-r;
+	*n = left = (size_t)r;
+	while (left && (w = stream_splice_out(l->to, pipe[0], left)) > 0)
+		left -= (size_t)w;
+	if (!left)
+		return ERR_OK;
+	/* as much as a pipe holds, and it is there */
+	BUG_ON(read(pipe[0], loop_scratch(), left) != (ssize_t)left);
+	return w < 0 && w != -ERR_AGAIN ? (enum err)-w : keep(l, loop_scratch(), left);
+}
+
+/* Returns ERR_OK when there may be more to read. */
+static enum err pass_once(struct lane *l, size_t *passed)
+{
+	const int *pipe = l->bulk ? loop_pipe() : NULL;
+	size_t n = 0;
+	enum err e = pipe ? splice_once(l, pipe, &n) : copy_once(l, &n);
+
+	l->read_end = e == ERR_OK && n == 0;
+	if (n)
+		l->bulk = n >= BULK_BYTES;
+	l->bytes += n;
+	*passed += n;
+	return l->read_end ? ERR_AGAIN : e;
 }
 
 /* Moves what can be moved in one direction. Returns ERR_OK, or why the relay ends. */
