@@ -117,7 +117,7 @@ enum conf_key_flags {
 	X(CONTROL_GROUP, GLOBAL, "control-group", "", TEXT, WORKS, ONCE, text, G(control_group),             \
 	  "group whose members may use the control socket, too")                                             \
 	X(STATE_DIR, GLOBAL, "state-dir", "", TEXT, WORKS, ONCE, path, G(state_dir),                         \
-	  "directory for what outlives the process; /var/lib/gatehouse without")                                                         \
+	  "directory for what outlives the process; /var/lib/gatehouse without")                                \
 	X(ERROR_LOG, GLOBAL, "error-log", "", TEXT, WORKS, ONCE, error_log, 0,                               \
 	  "file for the log, syslog, or stderr, as without")                                                 \
 	X(SERVER_STRING, GLOBAL, "server-string", "", TEXT, WORKS, ONCE, text, G(server_string),             \

@@ -2,13 +2,14 @@
 #include "conf/keys.h"
 
 /*
- * Columns: key, what holds without it, where that is not "no" (of BOOL) or the limit's or timeout's own. What
- * has no row has nothing without it.
+ * Columns: key, what holds without it. Of others that is their limit's or timeout's own default, or what the
+ * row in keys.h ends with ("...; 301 without"), or no (of BOOL), or nothing.
  */
 #define CONF_DEFAULT_TABLE(X)                            \
 	X(COUNT_THREADS, "0")                            \
 	X(USERNAME, "gatehouse, else nobody")            \
 	X(GROUPNAME, "the user's")                       \
+	X(CONTROL_SOCKET, "in the run directory")        \
 	X(ERROR_LOG, "stderr")                           \
 	X(ERROR_CSS, "built in")                         \
 	X(DEFAULT_ALPN, "h2,http/1.1")                   \
@@ -18,24 +19,18 @@
 	X(NAME, "required")                              \
 	X(PORT, "required")                              \
 	X(INTERFACE, "all addresses")                    \
-	X(UNIX_SOCKET_PERMS, "0600")                     \
 	X(IPV6ONLY, "both families")                     \
-	X(TLS_MIN_VERSION, "1.2")                        \
 	X(CIPHERS, "ECDHE and AEAD")                      \
 	X(TLS13_CIPHERS, "all")                          \
 	X(ECDH_CURVE, "X25519:P-256:P-384")              \
 	X(ALPN, "default-alpn")                          \
 	X(KEEPALIVE_TIMEOUT, "60s")                      \
-	X(LISTEN_ACCEPT_PROTOCOL, "raw-proxy")           \
 	X(WEBSOCKET_OVER_H2, "yes")                      \
 	X(ERROR_PAGES, "built in")                       \
 	X(ERROR_DOCUMENT_404, "built in")                \
 	X(MOUNTPOINT, "required")                        \
 	X(ORIGIN, "required")                            \
-	X(REDIRECT_CODE, "301")                          \
-	X(APPEND_PATH, "yes")                            \
-	X(BASIC_AUTH, "everybody comes in")              \
-	X(BASIC_AUTH_REALM, "the vhost's name")
+	X(BASIC_AUTH, "everybody comes in")
 
 static const char *const defaults[CONF_KEY_COUNT] = {
 #define X(id, text) [CONF_KEY_##id] = text,
@@ -68,6 +63,23 @@ static void put_units(char out[COLUMN_BYTES], uint64_t n, const uint64_t *units,
 	snprintf(out, COLUMN_BYTES, "%llu%s", (unsigned long long)(n / *units), *names);
 }
 
+/* What a key is, without the default at its end, which comes out in *dflt (empty: none is told). */
+static struct str meaning(const struct conf_key *k, struct str *dflt)
+{
+	struct str what = str_from_c(k->what), end = STR(" without");
+	size_t at = what.n;
+
+	*dflt = STR("");
+	if (!str_ends(what, end))
+		return what;
+	while (at && what.p[at - 1] != ';')
+		at--;
+	if (!at)
+		return what;
+	*dflt = str_trim(str_of(what.p + at, what.n - at - end.n));
+	return str_of(what.p, at - 1);
+}
+
 static void put_default(char out[COLUMN_BYTES], const struct conf_key *k)
 {
 	static const uint64_t sizes[] = { 1 << 30, 1 << 20, 1 << 10, 1 };
@@ -75,10 +87,13 @@ static void put_default(char out[COLUMN_BYTES], const struct conf_key *k)
 	static const char *const size_names[] = { "g", "m", "k", "" };
 	static const char *const time_names[] = { "h", "m", "s", "ms" };
 	const char *text = defaults[k - conf_keys()];
+	struct str told;
 
-	out[0] = '\0';
+	meaning(k, &told);
 	if (text)
 		snprintf(out, COLUMN_BYTES, "%s", text);
+	else if (told.n)
+		snprintf(out, COLUMN_BYTES, "%.*s", STR_ARG(told));
 	else if (k->scope != CONF_IN_LIMITS && k->scope != CONF_IN_TIMEOUTS)
 		snprintf(out, COLUMN_BYTES, "%s",
 			 k->kind == CONF_BOOL && k->state == CONF_WORKS ? "no" : "");
@@ -142,12 +157,13 @@ enum {
 static void print_key(const struct conf_key *k, FILE *out)
 {
 	char dflt[COLUMN_BYTES];
+	struct str told, what = meaning(k, &told);
 
 	put_default(dflt, k);
 	fprintf(out, "  %-31s ", k->name);
 	put_lower(kind_name(k->kind), out);
-	fprintf(out, "%*s %-22s %s%s%s", (int)(9 - strlen(kind_name(k->kind))), "", dflt[0] ? dflt : "-",
-		remark(k), k->what, narrowest(k));
+	fprintf(out, "%*s %-22s %s%.*s%s", (int)(9 - strlen(kind_name(k->kind))), "", dflt[0] ? dflt : "-",
+		remark(k), STR_ARG(what), narrowest(k));
 	if (k->aliases[0])
 		fprintf(out, " (also: %s)", k->aliases);
 	if (k->flags & CONF_NEW_WORKERS)
@@ -177,23 +193,29 @@ void conf_manual_print(FILE *out)
 
 /* ---- as roff ---- */
 
-void conf_manual_roff_text(const char *text, FILE *out)
+static void roff(struct str s, FILE *out)
 {
-	if (*text == '.' || *text == '\'')
+	if (s.n && (s.p[0] == '.' || s.p[0] == '\''))
 		fputs("\\&", out);
-	for (; *text; text++) {
-		if (*text == '\\')
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\\')
 			fputs("\\e", out);
-		else if (*text == '-')
+		else if (s.p[i] == '-')
 			fputs("\\-", out);
 		else
-			fputc(*text, out);
+			fputc(s.p[i], out);
 	}
+}
+
+void conf_manual_roff_text(const char *text, FILE *out)
+{
+	roff(str_from_c(text), out);
 }
 
 static void roff_key(const struct conf_key *k, FILE *out)
 {
 	char dflt[COLUMN_BYTES];
+	struct str told, what = meaning(k, &told);
 
 	put_default(dflt, k);
 	fputs(".TP\n\\fB", out);
@@ -206,7 +228,7 @@ static void roff_key(const struct conf_key *k, FILE *out)
 	}
 	fputs(")\n", out);
 	conf_manual_roff_text(remark(k), out);
-	conf_manual_roff_text(k->what, out);
+	roff(what, out);
 	conf_manual_roff_text(narrowest(k), out);
 	fputs(".\n", out);
 	if (k->aliases[0]) {

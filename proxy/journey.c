@@ -398,6 +398,7 @@ static struct head *page_head(struct journey *j)
 		a.status = (uint16_t)err_status(j->d.why);
 		break;
 	case DECIDE_UP:
+	case DECIDE_PICTURE:
 	case DECIDE_OPTIONS:
 		return page_make_options(&j->arena, &a);
 	}
@@ -447,7 +448,7 @@ static void tell(struct journey *j)
 	if (j->d.what == DECIDE_UP) {
 		up = tell_request(j);
 		tell_response(j, up);
-	} else {
+	} else if (j->d.what != DECIDE_PICTURE) { /* that is painted while the client waits */
 		tell_page(j);
 	}
 }
