@@ -94,8 +94,8 @@ ssize_t stream_read(struct stream *s, void *p, size_t n) MUST_USE;
 ssize_t stream_writev(struct stream *s, const struct iovec *iov, int n) MUST_USE;
 ssize_t stream_write(struct stream *s, const void *p, size_t n) MUST_USE;
 /*
- * Of a plain socket: as stream_read and stream_write, into and out of a pipe, so that the bytes stay where the
- * kernel has them. For much at a time: of little, the copy costs less.
+ * Of a plain socket: as stream_read and stream_write, into and out of a pipe, so that the bytes stay where
+ * the kernel has them. For much at a time: of little, the copy costs less.
  */
 ssize_t stream_splice_in(struct stream *s, int pipe, size_t n) MUST_USE;
 ssize_t stream_splice_out(struct stream *s, int pipe, size_t n) MUST_USE;
