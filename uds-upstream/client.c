@@ -59,6 +59,8 @@ void up_conn_drop_stream(struct up_conn *c)
 {
 	if (!c->stream)
 		return;
+	if (c->target->tls)
+		stream_shutdown(c->stream); /* close_notify comes first: RFC 8446 section 6.1 */
 	stream_close(c->stream);
 	c->stream = NULL;
 	up_pool_uncount(c);

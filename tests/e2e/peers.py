@@ -368,7 +368,8 @@ class ScriptedUpstream:
         try:
             if self.tls:
                 self.live.discard(sock)
-                sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False,
+                                            suppress_ragged_eofs=False)
                 self.live.add(sock)
                 sock.do_handshake()
             with Served(sock) as served:

@@ -24,6 +24,7 @@ def served_by(certificate, key, clients=None, version=None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     context.set_alpn_protocols(["http/1.1"])
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 128)
     if clients:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(clients)
@@ -353,6 +354,29 @@ def test_a_kept_connection_that_ended_costs_nothing():
             assert gate.client().request(method, "/", b"x").body == b"ok"
             wait_until(lambda: not up.live, "its connection to end")
         assert up.connections == 4
+
+
+def test_it_says_goodbye():
+    """A kept connection is ended by close_notify; that of a client that leaves within the answer, too."""
+    ends = []
+
+    def script(served):
+        request = served.read_request()
+        served.send(OK if request.start.startswith("GET /keep") else b"HTTP/1.1 200 OK\r\n\r\nx")
+        try:
+            ends.append(served.sock.recv(1))
+        except (ssl.SSLError, ConnectionError) as e:
+            ends.append(e)
+
+    with ScriptedUpstream(script, tcp=True, tls=context()) as up, \
+            gate_to(up, {"timeouts": {"upstream-keepalive": "100ms"}}) as gate:
+        assert gate.get("/keep").body == b"ok"
+        wait_until(lambda: ends, "the kept connection to end")
+        with gate.client() as c:
+            c.send_request("GET", "/leave")
+            c.read_until(b"x")
+        wait_until(lambda: len(ends) == 2, "the other one to end")
+    assert ends == [b"", b""]
 
 
 # ---- absent, slow, and no TLS at all
