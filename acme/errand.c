@@ -246,9 +246,12 @@ static void over(struct acme_errand *e, enum acme_end end, struct str words)
 	acme_errand_close(e);
 	if (end != ACME_END_WAIT)
 		acme_care_withdraw(g, c);
-	if (end == ACME_END_REFUSED || end == ACME_END_AWAY)
+	if (end == ACME_END_REFUSED || end == ACME_END_AWAY) {
+		int64_t wait_ms = MAX(c->state.next_ms - acme_ca_now_ms(), INT64_C(0));
+
 		log_warn("%s: %.*s; next try in %lld s", c->id.p, STR_ARG(words),
-			 (long long)MAX((c->state.next_ms - acme_ca_now_ms()) / ACME_SECOND_MS, INT64_C(0)));
+			 (long long)((wait_ms + ACME_SECOND_MS - 1) / ACME_SECOND_MS));
+	}
 	if (e->job == ACME_JOB_REVOKE) {
 		p->revoke = false;
 		if (end != ACME_END_DONE)
