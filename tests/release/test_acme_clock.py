@@ -33,7 +33,7 @@ def test_ninety_days():
 
 
 def test_expired_while_nobody_was_there():
-    """It is replaced at once; the new one is not good by the clock that is ahead, and there is no rush for more."""
+    """It is replaced at once; the new one is not good by a clock that is ahead, and there is no rush."""
     with MockCA() as ca, AcmeGate(ca, vhost(ca)) as gate:
         first = gate.wait_certificate(ca)
         start_ahead(gate, 200)
