@@ -346,6 +346,8 @@ void acme_agent_challenge_ready(struct acme_agent *g, uint32_t id, int error, st
 	if (error)
 		log_warn("%s: a challenge could not be met: %.*s", e && e->cert ? e->cert->id.p : "-",
 			 STR_ARG(words.n ? words : str_from_c(strerror(error))));
+	if (e && !error)
+		acme_probe_look(&e->proof);
 	if (e)
 		acme_errand_answer(e, error);
 }

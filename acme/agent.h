@@ -21,6 +21,7 @@ struct acme_agent {
 	unsigned running, failing; /* of them those for what has failed before */
 	uint32_t last_id;      /* of STORE and CHALLENGE */
 	struct timer timer;
+	uint64_t probe_ms;     /* no challenge is looked at from here before then */
 	int64_t clock_ms;      /* how far the wall clock is ahead of the other */
 };
 

@@ -7,6 +7,7 @@
 
 #include "acme/agent.h"
 #include "acme/flow.h"
+#include "acme/probe.h"
 
 /* An account's file, whoever uses it. */
 struct acme_login {
@@ -54,6 +55,7 @@ struct acme_errand {
 	enum acme_job job;
 	bool failing;
 	uint32_t asked;    /* id of what it waits for; 0: nothing */
+	struct acme_proof proof; /* the challenge that is to be looked at from here */
 	struct timer deadline;
 };
 

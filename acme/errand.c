@@ -62,7 +62,10 @@ static void on_deadline(struct timer *t);
 
 static void bury(struct grave *grave)
 {
-	free(container_of(grave, struct acme_errand, grave));
+	struct acme_errand *e = container_of(grave, struct acme_errand, grave);
+
+	acme_probe_drop(&e->proof);
+	free(e);
 }
 
 /* Those that have ended. One that is not heard of any more ends with its next request. */
@@ -160,6 +163,18 @@ void acme_care_withdraw(struct acme_agent *g, struct acme_care *c)
 	c->nchallenges = 0;
 }
 
+/*
+ * Before the first certificate: who has just set this up may have forgotten to open a port. One look at a time
+ * tells that.
+ */
+static void note_proof(struct acme_errand *e, uint32_t what, struct str bytes)
+{
+	if (e->cert->parts[e->kind].facts.not_after || loop_now_ms() < e->agent->probe_ms)
+		return;
+	e->agent->probe_ms = loop_now_ms() + ACME_SECOND_MS;
+	acme_probe_keep(&e->proof, (enum conf_acme_challenge)what, bytes);
+}
+
 static bool take_challenge(struct acme_errand *e, uint32_t what, struct str bytes)
 {
 	static const enum msg_challenge_kind kinds[CONF_ACME_CHALLENGES] = {
@@ -177,6 +192,7 @@ static bool take_challenge(struct acme_errand *e, uint32_t what, struct str byte
 	c->challenges = base_realloc(c->challenges, (c->nchallenges + 1) * sizeof *c->challenges);
 	c->challenges[c->nchallenges++] = m.id;
 	msg_send2(g->parent, MSG_CHALLENGE, &m, sizeof m, bytes, -1);
+	note_proof(e, what, bytes);
 	forward(e, m.id);
 	return true;
 }

@@ -299,7 +299,9 @@ bool parent_on_warnings(struct msg_channel *channel, struct msg_in *m)
 	if (!is_answer(c, g->generation))
 		return was_asked(c, g->generation);
 	snprintf(text, sizeof text, "%.*s", (int)(m->n - sizeof *g), (const char *)m->data + sizeof *g);
-	parent_tell_text(c->parent, LOG_LEVEL_WARN, text);
+	/* those of a renewal have been told when it was read */
+	parent_tell_text(c->parent, c->parent->reload.why == RELOAD_RENEWAL ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+			 text);
 	return true;
 }
 

@@ -108,7 +108,9 @@ static void tell_changes(struct parent *p)
 	conf_diff_list(&d, CHANGES_MAX, f);
 	conf_diff_fini(&d);
 	BUG_ON(fclose(f) != 0);
-	log_note("%s: %.*s", p->reload.why == RELOAD_FILES ? "changed files" : "reload",
+	log_note("%s: %.*s",
+		 p->reload.why == RELOAD_FILES	 ? "changed files" :
+		 p->reload.why == RELOAD_RENEWAL ? "renewal" : "reload",
 		 (int)strcspn(text, "\n"), text);
 	tell_end(p, text);
 	free(text);
@@ -361,7 +363,8 @@ static void begin(struct parent *p, enum reload_why why)
 	timer_set(&l->deadline, DEADLINE_MS);
 	is_there = read_next[why](p, &r);
 	l->is_refused = r.counts[CONF_ERROR] > 0;
-	parent_tell(p, &r);
+	if (why != RELOAD_RENEWAL || l->is_refused) /* warnings have been told before */
+		parent_tell(p, &r);
 	conf_report_fini(&r);
 	if (!is_there) {
 		refuse(p);
