@@ -205,6 +205,7 @@ struct conf_vhost {
 	bool websocket_over_h2; /* by the name that a client gave in TLS */
 	bool strict_host_check; /* of its listener: names that no vhost has are not answered by the first */
 	int access_log;         /* index into config.logs, -1: none */
+	bool access_log_json;   /* instead of the combined format */
 	struct limits limits;
 	struct timeouts timeouts;
 	uint64_t hash;               /* of what is written in it, whatever the comments and blanks */
@@ -260,6 +261,7 @@ struct conf_global {
 	struct str pid_file, state_dir;
 	struct str control_socket; /* absent: at the default place; empty: there is none */
 	struct str control_group;  /* who may use it, too; empty: only its owner */
+	bool access_log_json;   /* of vhosts that do not say */
 	struct str error_log;   /* a path, "syslog" or "syslog:PATH"; empty: stderr */
 	uint64_t rlimit_nofile; /* 0: as many as the parent may have */
 	struct str server_string;

@@ -166,6 +166,20 @@ void conf_set_error_log(struct conf_loader *l, const struct conf_key *k, void *o
 	((struct conf_global *)object)->error_log = arena_dup(&l->c->arena, text);
 }
 
+void conf_set_log_format(struct conf_loader *l, const struct conf_key *k, void *object,
+			 const struct conf_node *v)
+{
+	bool *json = (bool *)(void *)((char *)object + k->at);
+	struct str text;
+
+	if (!conf_take_text(l, v, &text))
+		return;
+	*json = str_eq(text, STR("json"));
+	if (!*json && !str_eq(text, STR("combined")))
+		conf_error(l, v, "write combined, or json", "\"%.*s\" is no format of an access log",
+			   CONF_QUOTE(text));
+}
+
 /* Sockets, upstreams and logs of a worker that does nothing yet need some. */
 void conf_set_rlimit_nofile(struct conf_loader *l, const struct conf_key *k, void *object,
 			    const struct conf_node *v)

@@ -131,6 +131,8 @@ enum conf_key_flags {
 	  "sets timeouts.handshake, .request-head and .upstream-connect")                                    \
 	X(IP_LIMIT_WSI, GLOBAL, "ip-limit-wsi", "", COUNT, WORKS, ONCE, ip_limit, 0,                         \
 	  "the same as limits.connections-per-address")                                                      \
+	X(GLOBAL_LOG_FORMAT, GLOBAL, "access-log-format", "", TEXT, WORKS, ONCE, log_format,                 \
+	  G(access_log_json), "access-log-format of vhosts that have none")                                  \
 	X(DEFAULT_ALPN, GLOBAL, "default-alpn", "", TEXT, WORKS, ONCE, default_alpn, 0,                      \
 	  "alpn of vhosts that have none")                                                                   \
 	X(UID, GLOBAL, "uid", "", COUNT, NOTHING, ONCE, none, 0, "\"username\" decides")                     \
@@ -203,6 +205,8 @@ enum conf_key_flags {
 	X(STS, VHOST, "sts", "", BOOL, WORKS, ONCE, flag, V(v.sts), "send Strict-Transport-Security")        \
 	X(ACCESS_LOG, VHOST, "access-log", "", TEXT, WORKS, ONCE, access_log, 0,                             \
 	  "file for a line a request")                                                                       \
+	X(ACCESS_LOG_FORMAT, VHOST, "access-log-format", "", TEXT, WORKS, ONCE, log_format,                  \
+	  V(v.access_log_json), "combined, as without, or json")                                             \
 	X(HEADERS, VHOST, "headers", "", PAIRS, WORKS, ONCE, later, 0, CONF_HEADERS)                         \
 	X(HEADERS_ADD, VHOST, "headers-add", "", PAIRS, WORKS, ONCE, later, 0, CONF_HEADERS_ADD)             \
 	X(HEADERS_REMOVE, VHOST, "headers-remove", "", TEXTS, WORKS, ONCE, later, 0, CONF_HEADERS_REMOVE)    \

@@ -274,6 +274,7 @@ void conf_load_vhost(struct conf_loader *l, const struct conf_node *node)
 	d.v.pos = node->pos;
 	d.v.hash = conf_node_hash(node);
 	d.v.access_log = -1;
+	d.v.access_log_json = c->global.access_log_json;
 	d.v.limits = c->global.limits;
 	d.v.timeouts = c->global.timeouts;
 	d.v.alpn = l->default_alpn;

@@ -75,6 +75,7 @@ struct x_facts {
 	bool early_data;
 	uint8_t protocol; /* 10, 11 or 20 */
 	uint16_t tls_version;
+	const char *tls_cipher; /* static; NULL: no TLS */
 	uint16_t status;  /* told to the client; 0: none */
 	enum err error;   /* first reason that something failed, or ERR_OK */
 	struct str sni;   /* in the exchange's arena */

@@ -1,5 +1,7 @@
 #include "proxy/alog.h"
 #include "core/log.h"
+#include "proxy/text.h"
+#include "tls/tls.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -9,12 +11,15 @@ enum {
 	GATHERED_BYTES = 64 * 1024,
 	FIRST_BYTES = 4096,
 	/* bounds of what one line may show of a field, escaped */
-	PEER_BYTES = 128,
+	CLIENT_BYTES = 128,
 	USER_BYTES = 256,
 	METHOD_BYTES = 256,
 	PATH_BYTES = 16 * 1024,
 	REFERER_BYTES = 8 * 1024,
 	AGENT_BYTES = 4 * 1024,
+	UPSTREAM_BYTES = 1024,
+	NAME_BYTES = 512,
+	SHORT_BYTES = 128, /* our own words, and OpenSSL's */
 	/* the client has gone before an answer; the status that nginx's logs have made known for it */
 	STATUS_GONE = 499,
 };
@@ -31,6 +36,8 @@ struct alog {
 	uint64_t dropped;
 	int64_t date_s;        /* what `date` says */
 	char date[40];
+	int64_t utc_s;         /* what `utc` says */
+	char utc[40];
 };
 
 struct alog *alog_new(void)
@@ -39,7 +46,7 @@ struct alog *alog_new(void)
 
 	l->refs = 1;
 	l->fd = -1;
-	l->date_s = -1;
+	l->date_s = l->utc_s = -1;
 	return l;
 }
 
@@ -253,17 +260,14 @@ static size_t escaped_bytes(struct str s, size_t cap)
 	return MIN(4 * s.n + 1, cap);
 }
 
-void alog_line(struct alog *l, const struct exchange *x, struct str peer)
+static void write_combined(struct alog *l, const struct exchange *x, struct str client)
 {
 	struct str referer = field(x, FIELD_REFERER), agent = field(x, FIELD_USER_AGENT);
 	struct str path = x->request ? x->request->path : STR_NONE;
-	char *p;
+	char *p = room(l, 256 + CLIENT_BYTES + USER_BYTES + METHOD_BYTES + escaped_bytes(path, PATH_BYTES) +
+				  escaped_bytes(referer, REFERER_BYTES) + escaped_bytes(agent, AGENT_BYTES));
 
-	if (l->fd < 0)
-		return;
-	p = room(l, 256 + PEER_BYTES + USER_BYTES + METHOD_BYTES + escaped_bytes(path, PATH_BYTES) +
-			    escaped_bytes(referer, REFERER_BYTES) + escaped_bytes(agent, AGENT_BYTES));
-	p = put_escaped(p, PEER_BYTES, peer);
+	p = put_escaped(p, CLIENT_BYTES, client);
 	p = put(p, STR(" - "));
 	p = put_escaped(p, USER_BYTES, x->facts.user);
 	p = put(p, STR(" "));
@@ -280,6 +284,134 @@ void alog_line(struct alog *l, const struct exchange *x, struct str peer)
 	p = put_escaped(p, AGENT_BYTES, agent);
 	p = put(p, STR("\"\n"));
 	l->n = (size_t)(p - l->bytes);
+}
+
+/* ---- JSON ---- */
+
+/* A member with a text; none when it is empty. */
+static char *put_text(char *p, const char *name, size_t cap, struct str s)
+{
+	if (!s.n)
+		return p;
+	p = put(p, STR(",\""));
+	p = put(p, str_from_c(name));
+	p = put(p, STR("\":\""));
+	p += text_json_escape(p, cap, s);
+	return put(p, STR("\""));
+}
+
+static char *put_member(char *p, const char *name, uint64_t n)
+{
+	p = put(p, STR(",\""));
+	p = put(p, str_from_c(name));
+	p = put(p, STR("\":"));
+	return put_number(p, n);
+}
+
+/* In seconds, as all its kind. */
+static char *put_time(char *p, const char *name, uint64_t us)
+{
+	char digits[8];
+
+	p = put_member(p, name, us / 1000000);
+	snprintf(digits, sizeof digits, ".%06u", (unsigned)(us % 1000000));
+	return put(p, str_of(digits, 7));
+}
+
+static struct str protocol_name(const struct exchange *x)
+{
+	return x->facts.protocol == 20 ? STR("HTTP/2.0")
+	       : x->facts.protocol == 10 ? STR("HTTP/1.0") : STR("HTTP/1.1");
+}
+
+static char *put_upstream(char *p, const struct x_facts *f)
+{
+	if (!f->upstream)
+		return p;
+	p = put_text(p, "upstream", UPSTREAM_BYTES, str_from_c(f->upstream));
+	p = put_member(p, "tries", f->tries);
+	p = put(p, f->upstream_reused ? STR(",\"reused\":true") : STR(",\"reused\":false"));
+	if (f->queue_us)
+		p = put_time(p, "queued", f->queue_us);
+	if (f->connect_us)
+		p = put_time(p, "connected", f->connect_us);
+	return f->first_byte_us ? put_time(p, "first_byte", f->first_byte_us) : p;
+}
+
+static char *put_tls(char *p, const struct x_facts *f)
+{
+	if (!f->tls)
+		return p;
+	p = put_text(p, "tls", SHORT_BYTES,
+		     f->tls_version == TLS_VERSION_13 ? STR("TLSv1.3") : STR("TLSv1.2"));
+	p = put_text(p, "cipher", SHORT_BYTES, str_from_c(f->tls_cipher));
+	return put_text(p, "sni", NAME_BYTES, f->sni);
+}
+
+/* RFC 3339, UTC; to the second, made once a second. */
+static struct str utc(struct alog *l, int64_t wall_s)
+{
+	time_t t = (time_t)wall_s;
+	struct tm tm;
+
+	if (l->utc_s != wall_s && gmtime_r(&t, &tm)) {
+		strftime(l->utc, sizeof l->utc, "%Y-%m-%dT%H:%M:%SZ", &tm);
+		l->utc_s = wall_s;
+	}
+	return str_from_c(l->utc);
+}
+
+static size_t json_bytes(struct str s, size_t cap)
+{
+	return MIN(TEXT_JSON_MOST * s.n, cap);
+}
+
+static void write_json(struct alog *l, const struct exchange *x, const struct alog_about *about)
+{
+	const struct x_facts *f = &x->facts;
+	const struct head *h = x->request;
+	struct str referer = field(x, FIELD_REFERER), agent = field(x, FIELD_USER_AGENT);
+	char *p = room(l, 1024 + CLIENT_BYTES + USER_BYTES + METHOD_BYTES + UPSTREAM_BYTES + 3 * NAME_BYTES +
+				  3 * SHORT_BYTES + json_bytes(h ? h->path : STR_NONE, PATH_BYTES) +
+				  json_bytes(referer, REFERER_BYTES) + json_bytes(agent, AGENT_BYTES));
+
+	p = put(p, STR("{\"time\":\""));
+	p = put(p, utc(l, f->wall_s ? f->wall_s : loop_wall_s()));
+	p = put(p, STR("\""));
+	p = put_text(p, "client", CLIENT_BYTES, about->client);
+	p = put_text(p, "user", USER_BYTES, f->user);
+	p = put_text(p, "vhost", NAME_BYTES, about->vhost);
+	if (h) {
+		p = put_text(p, "host", NAME_BYTES, h->authority);
+		p = put_text(p, "method", METHOD_BYTES, h->method);
+		p = put_text(p, "target", PATH_BYTES, h->path);
+	}
+	p = put_text(p, "protocol", SHORT_BYTES, protocol_name(x));
+	p = put_member(p, "status", f->status ? f->status : STATUS_GONE);
+	p = put_member(p, "request_bytes", f->request_bytes);
+	p = put_member(p, "response_bytes", f->response_bytes);
+	if (f->begin_us)
+		p = put_time(p, "duration", loop_clock_us() - f->begin_us);
+	if (x->tunnel)
+		p = put(p, STR(",\"websocket\":true"));
+	p = put_upstream(p, f);
+	p = put_text(p, "error", SHORT_BYTES, f->error ? str_from_c(err_text(f->error)) : STR_NONE);
+	p = put_text(p, "id", SHORT_BYTES, about->id);
+	p = put_tls(p, f);
+	p = put_text(p, "referer", REFERER_BYTES, referer);
+	p = put_text(p, "user_agent", AGENT_BYTES, agent);
+	p = put(p, STR("}\n"));
+	l->n = (size_t)(p - l->bytes);
+}
+
+void alog_line(struct alog *l, const struct exchange *x, const struct alog_about *about)
+{
+	if (l->fd < 0)
+		return;
+	if (about->json)
+		write_json(l, x, about);
+	else
+		write_combined(l, x, about->client);
 	if (!l->hooked)
 		loop_hook_add(&l->hook, turn_ends);
 	l->hooked = true;

@@ -1,5 +1,6 @@
 /*
- * alog.h - one access log: Apache's combined format, a line for each finished exchange, never blocking.
+ * alog.h - one access log: Apache's combined format or JSON, a line for each finished exchange, never
+ * blocking.
  *
  * Lines are gathered and written as whole lines once a turn. What the file does not take is dropped and
  * counted, so a full disk or a stuck reader of a pipe costs lines, not service. Descriptors come from the
@@ -26,8 +27,14 @@ void alog_put(struct alog *l);
  */
 void alog_set_fd(struct alog *l, int fd);
 
-/* Gathers the line of a finished exchange; peer is the client's address as text. */
-void alog_line(struct alog *l, const struct exchange *x, struct str peer);
+struct alog_about {
+	struct str client; /* its address as text */
+	struct str vhost;  /* its name; empty: nobody knows */
+	struct str id;     /* that an error page told; empty: none */
+	bool json;         /* one object a line, instead of the combined format */
+};
+/* Gathers the line of a finished exchange. */
+void alog_line(struct alog *l, const struct exchange *x, const struct alog_about *about);
 
 /* Lines lost so far. */
 uint64_t alog_dropped(const struct alog *l);

@@ -157,6 +157,7 @@ static void shaken(struct stream *s, enum err e, const char *why)
 		c->facts.sni = f->sni;
 		c->facts.client_ca = f->client_ca;
 		c->facts.tls_version = (uint16_t)f->version;
+		c->facts.tls_cipher = f->cipher;
 		open_protocol(c, str_eq(f->alpn, STR("h2")));
 	}
 }

@@ -4,6 +4,7 @@
 #include "core/target.h"
 #include "h1/h1.h"
 #include "proxy/decide.h"
+#include "proxy/look.h"
 #include "proxy/page.h"
 #include "proxy/seek.h"
 #include "proxy/site.h"
@@ -397,8 +398,10 @@ static struct head *page_head(struct journey *j)
 	case DECIDE_FAIL:
 		a.status = (uint16_t)err_status(j->d.why);
 		break;
-	case DECIDE_UP:
 	case DECIDE_PICTURE:
+		return page_make_own(&j->arena, &a, look_type(j->request, m->kind == CONF_ORIGIN_METRICS),
+				     STR_NONE, 0);
+	case DECIDE_UP:
 	case DECIDE_OPTIONS:
 		return page_make_options(&j->arena, &a);
 	}

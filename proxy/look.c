@@ -164,6 +164,11 @@ static enum form form_for(const struct head *request)
 	return FORM_HTML;
 }
 
+struct str look_type(const struct head *request, bool metrics)
+{
+	return type_of(metrics ? FORM_METRICS : form_for(request));
+}
+
 /* What it is cannot be changed. */
 static bool is_reading(struct exchange *x, const struct page_about *about)
 {

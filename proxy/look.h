@@ -17,5 +17,8 @@ void look_fini(void);
 /* Answers x: with metrics, or in the form that its Accept wants. Within two seconds, with 503 if need be. */
 void look_open(struct exchange *x, const struct page_about *about, bool metrics);
 
+/* The media type that this request would be answered with. */
+struct str look_type(const struct head *request, bool metrics);
+
 /* PICTURE: false when it was not asked for, or makes no sense. */
 bool look_take(const struct msg_rows *head, struct str rows) MUST_USE;

@@ -20,6 +20,9 @@ struct route {
 	struct alog *log;      /* counted; only of a tunnel */
 	struct tally *tally;   /* the same */
 	struct decision decision;
+	struct str vhost_name; /* the same */
+	bool log_json;         /* the same */
+	struct str id;         /* of an error page, by which it is found in the logs */
 	struct str client_ca;  /* of the connection */
 	struct str peer;       /* whoever has connected, as text */
 	struct str client;     /* the same, or whom a trusted proxy speaks for */
@@ -58,6 +61,7 @@ void route_begin(struct exchange *x, struct site *s, const struct site_conn *con
 	x->facts.local = conn->local;
 	x->facts.tls = conn->tls;
 	x->facts.tls_version = conn->tls_version;
+	x->facts.tls_cipher = conn->tls_cipher;
 	x->facts.sni = arena_dup(&x->arena, conn->sni);
 	r->client_ca = arena_dup(&x->arena, conn->client_ca);
 	r->to_https = conn->to_https;
@@ -159,7 +163,7 @@ static struct str own_page(const struct site_vhost *v, unsigned status)
 static void fail(struct exchange *x, enum err why)
 {
 	int status = err_status(why);
-	const struct route *r = x->route;
+	struct route *r = x->route;
 	struct page_about a = about(x, (uint16_t)(status ? status : 502));
 	struct head *h;
 	struct str body;
@@ -170,7 +174,7 @@ static void fail(struct exchange *x, enum err why)
 	}
 	if (!x->facts.error)
 		x->facts.error = why;
-	a.id = make_id(&x->arena);
+	a.id = r->id = make_id(&x->arena);
 	a.own = own_page(r->ref.vhost, a.status);
 	if (r->ref.mount)
 		a.realm = r->ref.mount->conf->auth_realm;
@@ -446,8 +450,11 @@ static void let_go(struct exchange *x)
 		x->facts.upstream = arena_dup_c(&x->arena, str_from_c(x->facts.upstream));
 	if (r->ref.vhost && r->ref.vhost->log)
 		r->log = alog_get(r->ref.vhost->log);
-	if (r->ref.vhost)
+	if (r->ref.vhost) {
 		r->tally = tally_get(r->ref.vhost->tally);
+		r->vhost_name = arena_dup(&x->arena, r->ref.vhost->conf->name);
+		r->log_json = r->ref.vhost->conf->access_log_json;
+	}
 	r->listener = NULL;
 	r->ref = (struct mount_ref){ 0 };
 	r->decision = (struct decision){ 0 };
@@ -483,6 +490,19 @@ static const struct site_vhost *vhost_of(const struct route *r)
 	return r->listener && r->listener->nvhosts ? r->listener->vhosts[0] : NULL;
 }
 
+static void write_line(struct alog *log, const struct exchange *x, const struct site_vhost *v)
+{
+	const struct route *r = x->route;
+	const struct alog_about about = {
+		.client = r->client,
+		.vhost = v ? v->conf->name : r->vhost_name,
+		.id = r->id,
+		.json = v ? v->conf->access_log_json : r->log_json,
+	};
+
+	alog_line(log, x, &about);
+}
+
 static void finished(struct exchange *x)
 {
 	struct route *r = x->route;
@@ -497,7 +517,7 @@ static void finished(struct exchange *x)
 	tally = v ? v->tally : r->tally;
 	/* a connection that ended between two requests has nothing to tell */
 	if (log && (x->request || x->facts.status))
-		alog_line(log, x, r->client);
+		write_line(log, x, v);
 	if (tally && (x->request || x->facts.status))
 		tally_note(tally, x);
 	alog_put(r->log);

@@ -83,6 +83,7 @@ struct site_conn {
 	char peer_host[48];           /* as text, for logs and X-Forwarded-For */
 	bool tls;
 	uint16_t tls_version;
+	const char *tls_cipher;       /* static */
 	struct str sni;               /* lower case; empty: none was sent */
 	struct str client_ca;         /* tls_facts.client_ca */
 	bool to_https;                /* plain HTTP on a TLS port: requests are redirected */

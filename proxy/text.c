@@ -71,31 +71,33 @@ void text_html(struct text *t, struct str s)
 	}
 }
 
-size_t text_json_escape(char *out, struct str s)
+size_t text_json_escape(char *out, size_t cap, struct str s)
 {
 	static const char digits[] = "0123456789abcdef";
-	char *p = out;
+	size_t n = 0;
 
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
+		const char quoted[] = { '\\', (char)c };
+		const char coded[] = { '\\', 'u', '0', '0', digits[c >> 4], digits[c & 15] };
+		struct str piece = str_of((const char *)&c, 1);
 
-		if (c == '"' || c == '\\') {
-			*p++ = '\\';
-			*p++ = (char)c;
-		} else if (c >= ' ' && c < 0x7f && c != '<') {
-			*p++ = (char)c;
-		} else {
-			memcpy(p, (const char[]){ '\\', 'u', '0', '0', digits[c >> 4], digits[c & 15] }, 6);
-			p += 6;
-		}
+		if (c == '"' || c == '\\')
+			piece = str_of(quoted, sizeof quoted);
+		else if (c < ' ' || c >= 0x7f || c == '<')
+			piece = str_of(coded, sizeof coded);
+		if (piece.n > cap - n)
+			break;
+		memcpy(out + n, piece.p, piece.n);
+		n += piece.n;
 	}
-	return (size_t)(p - out);
+	return n;
 }
 
 void text_json(struct text *t, struct str s)
 {
 	char *p = room(t, TEXT_JSON_MOST * s.n + 2);
-	size_t n = text_json_escape(p + 1, s);
+	size_t n = text_json_escape(p + 1, TEXT_JSON_MOST * s.n, s);
 
 	p[0] = p[n + 1] = '"';
 	t->n += n + 2;

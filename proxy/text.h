@@ -31,7 +31,8 @@ void text_label(struct text *t, struct str s);
 /*
  * What stands between the quotes of a JSON string: printable ASCII alone, whatever the bytes; those from 0x80
  * on as the characters of their number, so that none is lost. '<' is escaped too, for who takes it for
- * HTML. Room for TEXT_JSON_MOST bytes for each of s is needed; returns how many were written.
+ * HTML. A byte takes at most TEXT_JSON_MOST; what does not fit into cap whole ends it. Returns how many were
+ * written.
  */
 enum { TEXT_JSON_MOST = 6 };
-size_t text_json_escape(char *out, struct str s);
+size_t text_json_escape(char *out, size_t cap, struct str s);

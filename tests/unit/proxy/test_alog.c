@@ -63,7 +63,7 @@ static const char *written(void)
 
 static void line(void)
 {
-	alog_line(alog, x, STR("192.0.2.7"));
+	alog_line(alog, x, &(struct alog_about){ .client = STR("192.0.2.7") });
 }
 
 static void field(enum field_id id, const char *value)
@@ -123,9 +123,9 @@ static void shows_the_peer_it_is_given(void **state)
 {
 	(void)state;
 	log_to_file();
-	alog_line(alog, x, STR("2001:db8::1"));
-	alog_line(alog, x, STR("unix"));
-	alog_line(alog, x, STR_NONE);
+	alog_line(alog, x, &(struct alog_about){ .client = STR("2001:db8::1") });
+	alog_line(alog, x, &(struct alog_about){ .client = STR("unix") });
+	alog_line(alog, x, &(struct alog_about){ .client = STR_NONE });
 	loop_turn(0);
 	assert_int_equal(strncmp(written(), "2001:db8::1 - - [", 17), 0);
 	assert_non_null(strstr(text, "\nunix - - ["));
@@ -200,6 +200,64 @@ static void bounds_what_one_line_shows(void **state)
 	assert_int_equal(lines_of(written()), 10);
 	assert_true(strlen(text) < 10 * 32 * 1024);
 	assert_int_equal(alog_dropped(alog), 0);
+}
+
+static void json_line(void)
+{
+	alog_line(alog, x, &(struct alog_about){ .client = STR("192.0.2.7"), .vhost = STR("a.test"),
+						 .json = true });
+}
+
+static void writes_json(void **state)
+{
+	const char *begin = "{\"time\":\"2000-10-10T15:15:36Z\",\"client\":\"192.0.2.7\","
+			    "\"vhost\":\"a.test\",\"host\":\"test\","
+			    "\"method\":\"GET\",\"target\":\"/index.html?a=b\",\"protocol\":\"HTTP/1.1\","
+			    "\"status\":200,\"request_bytes\":0,\"response_bytes\":1234";
+
+	(void)state;
+	log_to_file();
+	x->facts.begin_us = 0;
+	json_line();
+	x->facts.upstream = "unix:/run/app.sock";
+	x->facts.tries = 2;
+	x->facts.connect_us = 1500;
+	x->facts.first_byte_us = 2000001;
+	x->facts.tls = true;
+	x->facts.tls_version = 0x0304;
+	x->facts.tls_cipher = "TLS_AES_128_GCM_SHA256";
+	json_line();
+	loop_turn(0);
+	assert_int_equal(strncmp(written(), begin, strlen(begin)), 0);
+	assert_int_equal(strncmp(text + strlen(begin), "}\n", 2), 0);
+	assert_non_null(strstr(text, "1234,\"upstream\":\"unix:/run/app.sock\",\"tries\":2,\"reused\":false,"
+				     "\"connected\":0.001500,\"first_byte\":2.000001,\"tls\":\"TLSv1.3\","
+				     "\"cipher\":\"TLS_AES_128_GCM_SHA256\"}\n"));
+}
+
+/* Fields of any length and of any bytes: each line is as long as it may be, and within its quotes. */
+static void json_is_bounded_and_escaped(void **state)
+{
+	char *long_value = base_alloc(20001);
+
+	(void)state;
+	for (int i = 0; i < 20000; i++)
+		long_value[i] = (char)(i % 255 + 1);
+	long_value[20000] = '\0';
+	log_to_file();
+	for (int i = 0; i < 3; i++) {
+		field(FIELD_REFERER, long_value);
+		field(FIELD_USER_AGENT, long_value + i);
+		x->request->path = x->request->authority = x->request->method = str_of(long_value, 20000);
+		json_line();
+	}
+	loop_turn(0);
+	assert_int_equal(lines_of(written()), 3);
+	for (const char *c = text; *c; c++)
+		assert_true((*c >= ' ' && *c < 0x7f) || *c == '\n');
+	assert_true(strlen(text) < 3 * 40 * 1024);
+	assert_int_equal(alog_dropped(alog), 0);
+	free(long_value);
 }
 
 /* More than the gathering holds is written in between: a regular file loses nothing. */
@@ -324,6 +382,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(zones_west_and_other_seconds, setup, teardown),
 		cmocka_unit_test_setup_teardown(escapes, setup, teardown),
 		cmocka_unit_test_setup_teardown(bounds_what_one_line_shows, setup, teardown),
+		cmocka_unit_test_setup_teardown(writes_json, setup, teardown),
+		cmocka_unit_test_setup_teardown(json_is_bounded_and_escaped, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_busy_turn_loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_a_descriptor_nothing_happens, setup, teardown),
 		cmocka_unit_test_setup_teardown(reopening_splits_between_lines, setup, teardown),

@@ -172,14 +172,20 @@ static void json_escapes_everything(void **state)
 		all[i] = (char)i;
 	out = base_alloc(TEXT_JSON_MOST * sizeof all);
 	for (size_t i = 0; i < sizeof all; i++) {
-		size_t n = text_json_escape(out, str_of(&all[i], 1));
+		size_t n = text_json_escape(out, TEXT_JSON_MOST, str_of(&all[i], 1));
 
 		assert_true(n == 1 || n == 2 || n == 6);
 		for (size_t k = 0; k < n; k++)
 			assert_true(out[k] >= ' ' && out[k] < 0x7f && out[k] != '<');
 		assert_true(n > 1 || (out[0] != '"' && out[0] != '\\'));
 	}
-	assert_true(text_json_escape(out, str_of(all, sizeof all)) <= TEXT_JSON_MOST * sizeof all);
+	/* nothing is cut in two */
+	for (size_t cap = 0; cap < 200; cap++) {
+		size_t n = text_json_escape(out, cap, str_of(all, sizeof all));
+
+		assert_true(n <= cap && cap - n < TEXT_JSON_MOST);
+		assert_true(n % TEXT_JSON_MOST == 0 || n > 6 * ' ');
+	}
 	free(out);
 }
 
