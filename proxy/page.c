@@ -1,6 +1,7 @@
 #include "proxy/page.h"
 #include "proxy/map.h"
 #include "proxy/path.h"
+#include "proxy/text.h"
 #include "proxy/translate.h"
 
 /*
@@ -180,137 +181,81 @@ enum page_format page_choose(const struct head *request)
 
 /* ---- bodies ---- */
 
-struct text {
-	char *p;
-	size_t n, cap;
-};
-
-static void put(struct text *t, struct str s)
-{
-	BUG_ON(s.n > t->cap - t->n);
-	if (s.n)
-		memcpy(t->p + t->n, s.p, s.n);
-	t->n += s.n;
-}
-
-/* As HTML text or attribute. What is not printable ASCII has no business in what is reflected here. */
-static void put_html(struct text *t, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (c == '&')
-			put(t, STR("&amp;"));
-		else if (c == '<')
-			put(t, STR("&lt;"));
-		else if (c == '>')
-			put(t, STR("&gt;"));
-		else if (c == '"')
-			put(t, STR("&quot;"));
-		else if (c == '\'')
-			put(t, STR("&#39;"));
-		else
-			put(t, c >= ' ' && c < 0x7f ? str_of(&c, 1) : STR("?"));
-	}
-}
-
-/* Within a JSON string (RFC 8259 section 7); no markup even to who takes it for HTML. */
-static void put_json(struct text *t, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (c == '"' || c == '\\')
-			put(t, STR("\\"));
-		if (c == '<')
-			put(t, STR("\\u003c"));
-		else
-			put(t, c >= ' ' && c < 0x7f ? str_of(&c, 1) : STR("?"));
-	}
-}
-
-static void put_number(struct text *t, unsigned n)
-{
-	char digits[12];
-
-	put(t, str_of(digits, (size_t)snprintf(digits, sizeof digits, "%u", n)));
-}
-
 static void body_html(struct text *t, const struct row *r, const struct page_about *about, bool waits)
 {
-	put(t, STR("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+	text_put(t, STR("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 		   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>"));
-	put_html(t, r->heading);
-	put(t, STR("</title>\n<link rel=\"stylesheet\" href=\"/error.css\">\n</head>\n"));
-	put(t, waits ? STR("<body class=\"waits\">\n") : STR("<body>\n"));
-	put(t, STR("<main>\n<p class=\"status\">"));
-	put_number(t, r->status);
-	put(t, STR("</p>\n<h1>"));
-	put_html(t, r->heading);
-	put(t, STR("</h1>\n<p>"));
-	put_html(t, r->what);
+	text_html(t, r->heading);
+	text_put(t, STR("</title>\n<link rel=\"stylesheet\" href=\"/error.css\">\n</head>\n"));
+	text_put(t, waits ? STR("<body class=\"waits\">\n") : STR("<body>\n"));
+	text_put(t, STR("<main>\n<p class=\"status\">"));
+	text_number(t, r->status);
+	text_put(t, STR("</p>\n<h1>"));
+	text_html(t, r->heading);
+	text_put(t, STR("</h1>\n<p>"));
+	text_html(t, r->what);
 	if (about->location.n) {
-		put(t, STR(" <a href=\""));
-		put_html(t, about->location);
-		put(t, STR("\">"));
-		put_html(t, about->location);
-		put(t, STR("</a>"));
+		text_put(t, STR(" <a href=\""));
+		text_html(t, about->location);
+		text_put(t, STR("\">"));
+		text_html(t, about->location);
+		text_put(t, STR("</a>"));
 	}
-	put(t, STR("</p>\n"));
+	text_put(t, STR("</p>\n"));
 	if (r->then.n) {
-		put(t, STR("<p class=\"then\">"));
-		put_html(t, waits ? STR("This page tries again by itself every few seconds.") : r->then);
-		put(t, STR("</p>\n"));
+		text_put(t, STR("<p class=\"then\">"));
+		text_html(t, waits ? STR("This page tries again by itself every few seconds.") : r->then);
+		text_put(t, STR("</p>\n"));
 	}
 	if (about->id.n) {
-		put(t, STR("<dl>\n"));
+		text_put(t, STR("<dl>\n"));
 		if (about->host.n) {
-			put(t, STR("<dt>Site</dt><dd>"));
-			put_html(t, about->host);
-			put(t, STR("</dd>\n"));
+			text_put(t, STR("<dt>Site</dt><dd>"));
+			text_html(t, about->host);
+			text_put(t, STR("</dd>\n"));
 		}
-		put(t, STR("<dt>Request</dt><dd>"));
-		put_html(t, about->id);
-		put(t, STR("</dd>\n</dl>\n"));
+		text_put(t, STR("<dt>Request</dt><dd>"));
+		text_html(t, about->id);
+		text_put(t, STR("</dd>\n</dl>\n"));
 	}
-	put(t, STR("</main>\n</body>\n</html>\n"));
+	text_put(t, STR("</main>\n</body>\n</html>\n"));
 }
 
 /* With the members of RFC 9457. */
 static void body_json(struct text *t, const struct row *r, const struct page_about *about)
 {
-	put(t, STR("{\"type\":\"about:blank\",\"status\":"));
-	put_number(t, r->status);
-	put(t, STR(",\"title\":\""));
-	put_json(t, r->reason);
-	put(t, STR("\",\"detail\":\""));
-	put_json(t, r->what);
+	text_put(t, STR("{\"type\":\"about:blank\",\"status\":"));
+	text_number(t, r->status);
+	text_put(t, STR(",\"title\":"));
+	text_json(t, r->reason);
+	text_put(t, STR(",\"detail\":"));
+	text_json(t, r->what);
 	if (about->location.n) {
-		put(t, STR("\",\"location\":\""));
-		put_json(t, about->location);
+		text_put(t, STR(",\"location\":"));
+		text_json(t, about->location);
 	}
 	if (about->id.n) {
-		put(t, STR("\",\"request\":\""));
-		put_json(t, about->id);
+		text_put(t, STR(",\"request\":"));
+		text_json(t, about->id);
 	}
-	put(t, STR("\"}\n"));
+	text_put(t, STR("}\n"));
 }
 
 static void body_text(struct text *t, const struct row *r, const struct page_about *about)
 {
-	put_number(t, r->status);
-	put(t, STR(" "));
-	put(t, r->reason);
-	put(t, STR("\n\n"));
-	put(t, r->what);
+	text_number(t, r->status);
+	text_put(t, STR(" "));
+	text_put(t, r->reason);
+	text_put(t, STR("\n\n"));
+	text_put(t, r->what);
 	if (about->location.n || r->then.n)
-		put(t, STR(" "));
-	put(t, about->location.n ? about->location : r->then);
-	put(t, STR("\n"));
+		text_put(t, STR(" "));
+	text_put(t, about->location.n ? about->location : r->then);
+	text_put(t, STR("\n"));
 	if (about->id.n) {
-		put(t, STR("\nRequest: "));
-		put(t, about->id);
-		put(t, STR("\n"));
+		text_put(t, STR("\nRequest: "));
+		text_put(t, about->id);
+		text_put(t, STR("\n"));
 	}
 }
 
@@ -450,7 +395,7 @@ struct head *page_make(struct arena *a, const struct head *request, const struct
 	struct head *h = answer(a, about, about->status, type_of(format));
 	size_t reflected = 2 * about->location.n + about->host.n + about->id.n + 2 * about->message.n;
 	size_t cap = 2048 + 6 * reflected;
-	struct text t = { .p = arena_alloc(a, cap), .cap = cap };
+	struct text t = { .arena = a, .p = arena_alloc(a, cap), .cap = cap };
 
 	if (about->message.n)
 		h->reason = about->message;

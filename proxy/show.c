@@ -138,39 +138,58 @@ void show_json(struct text *t, const struct picture *p)
 
 /* ---- Prometheus ---- */
 
+/* `NAME="TEXT"`, with what separates it from the one before. */
+static void put_label(struct text *t, const char *name, struct str value, bool first)
+{
+	text_put(t, first ? STR("{") : STR(","));
+	text_put(t, str_from_c(name));
+	text_put(t, STR("=\""));
+	text_label(t, value);
+	text_put(t, STR("\""));
+}
+
 static void put_labels(struct text *t, const struct picture_row *r, const struct picture_value *v)
 {
 	const struct picture_kind_info *k = &picture_kinds[r->kind];
-	const char *comma = "{";
+	size_t begin = t->n;
 
-	for (size_t i = 0; i < PICTURE_TEXTS && k->texts[i][0]; i++) {
-		/* the only one needs no name; its texts are told once */
-		if (is_single(r->kind) && v->sort != PICTURE_ID)
-			break;
-		text_printf(t, "%s%s=\"", comma, k->texts[i]);
-		text_label(t, r->text[i]);
-		text_put(t, STR("\""));
-		comma = ",";
-	}
+	/* the only one of its kind needs no name; its texts are told once */
+	for (size_t i = 0; i < PICTURE_TEXTS && k->texts[i][0]; i++)
+		if (!is_single(r->kind) || v->sort == PICTURE_ID)
+			put_label(t, k->texts[i], r->text[i], t->n == begin);
 	if (v->sort == PICTURE_ID) {
-		text_printf(t, "%s%s=\"%llu\"", comma, v->name,
-			    (unsigned long long)r->v[v - picture_kinds[r->kind].values]);
-		comma = ",";
+		struct text id = { 0 };
+
+		text_number(&id, r->v[v - k->values]);
+		put_label(t, v->name, text_str(&id), t->n == begin);
+		free(id.p);
 	}
 	if (v->label[0]) {
-		text_printf(t, "%s%s", comma, v->label);
-		comma = ",";
+		text_put(t, t->n == begin ? STR("{") : STR(","));
+		text_put(t, str_from_c(v->label));
 	}
-	if (comma[0] == ',')
+	if (t->n > begin)
 		text_put(t, STR("}"));
 }
 
 static void put_name(struct text *t, enum picture_kind kind, const struct picture_value *v)
 {
-	if (is_single(kind))
-		text_printf(t, "gatehouse_%s", v->metric);
-	else
-		text_printf(t, "gatehouse_%s_%s", picture_kinds[kind].name, v->metric);
+	text_put(t, STR("gatehouse_"));
+	if (!is_single(kind)) {
+		text_put(t, str_from_c(picture_kinds[kind].name));
+		text_put(t, STR("_"));
+	}
+	text_put(t, str_from_c(v->metric));
+}
+
+/* Microseconds as seconds. */
+static void put_us(struct text *t, uint64_t us)
+{
+	char digits[8];
+
+	text_number(t, us / 1000000);
+	snprintf(digits, sizeof digits, ".%06u", (unsigned)(us % 1000000));
+	text_put(t, str_of(digits, 7));
 }
 
 static void put_sample(struct text *t, const struct picture_row *r, const struct picture_value *v)
@@ -179,13 +198,14 @@ static void put_sample(struct text *t, const struct picture_row *r, const struct
 
 	put_name(t, r->kind, v);
 	put_labels(t, r, v);
+	text_put(t, STR(" "));
 	if (v->sort == PICTURE_ID)
-		text_put(t, STR(" 1\n"));
+		text_put(t, STR("1"));
 	else if (v->format == PICTURE_US)
-		text_printf(t, " %llu.%06llu\n", (unsigned long long)n / 1000000,
-			    (unsigned long long)n % 1000000);
+		put_us(t, n);
 	else
-		text_printf(t, " %llu\n", (unsigned long long)n);
+		text_number(t, n);
+	text_put(t, STR("\n"));
 }
 
 /* All values of one metric stand together: they are neighbours in the table. */

@@ -48,7 +48,12 @@ void text_printf(struct text *t, const char *fmt, ...)
 
 void text_number(struct text *t, uint64_t n)
 {
-	text_printf(t, "%llu", (unsigned long long)n);
+	char digits[20], *d = digits + sizeof digits;
+
+	do
+		*--d = (char)('0' + n % 10);
+	while (n /= 10);
+	text_put(t, str_of(d, (size_t)(digits + sizeof digits - d)));
 }
 
 void text_html(struct text *t, struct str s)
@@ -105,11 +110,14 @@ void text_json(struct text *t, struct str s)
 
 void text_label(struct text *t, struct str s)
 {
+	char *p = room(t, 2 * s.n);
+
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
 		if (c == '"' || c == '\\')
-			text_put(t, STR("\\"));
-		text_put(t, c >= ' ' && c < 0x7f ? str_of(&c, 1) : STR("?"));
+			*p++ = '\\';
+		*p++ = c >= ' ' && c < 0x7f ? c : '?';
 	}
+	t->n = (size_t)(p - t->p);
 }

@@ -225,7 +225,7 @@ static struct str json_string(struct str s, size_t *at)
 			continue;
 		i++;
 		assert_true(s.p[i] == '"' || s.p[i] == '\\' ||
-			    str_starts(str_of(s.p + i, s.n - i), STR("u003c")));
+			    str_starts(str_of(s.p + i, s.n - i), STR("u00"))); /* \u00XX */
 	}
 	*at = i + 1;
 	return str_of(s.p + begin, i - begin);
