@@ -90,6 +90,11 @@ struct msg_counts {
 	uint64_t accepted, log_dropped;
 };
 
+/* OUTAGE: the target's name stands behind it. */
+struct msg_outage {
+	int32_t sys_errno;    /* of connecting to it */
+};
+
 /* ---- addresses of upstreams: the process that looks names up ---- */
 
 /* NAME: the name stands behind it. */
@@ -279,6 +284,9 @@ enum {
 	X(ALIVE, alive, MSG_HELPERS, MSG_PARENT, 0, 0, 0)                                                   \
 	X(SOURCE_WANTED, source_wanted, MSG_WORKER, MSG_PARENT, sizeof(struct msg_source_wanted),           \
 	  sizeof(struct msg_source_wanted), 0)                                                              \
+	/* a target cannot be connected to, for a reason that lies in the file system */                    \
+	X(OUTAGE, outage, MSG_WORKER, MSG_PARENT, sizeof(struct msg_outage) + 1,                            \
+	  sizeof(struct msg_outage) + MSG_PATH_MAX, 0)                                                      \
 	/* what a look-up has come to */                                                                    \
 	X(FOUND, found, MSG_RESOLVER, MSG_PARENT, sizeof(struct msg_addresses) + 1,                         \
 	  sizeof(struct msg_addresses) + MSG_NAME_MAX, 0)                                                   \

@@ -7,6 +7,18 @@ enum {
 	TELL_AGAIN_MS = 500,  /* an overloaded target may come and go many times a second */
 };
 
+/* The part of the worker's state that outages alone know. */
+static struct {
+	void (*began)(void *owner, const struct outage *o);
+	void *owner;
+} here;
+
+void outage_on_beginning(void (*began)(void *owner, const struct outage *o), void *owner)
+{
+	here.began = began;
+	here.owner = owner;
+}
+
 /* ---- names ---- */
 
 /* FNV-1a; never 0. The names are the configuration's: nobody chooses them to collide. */
@@ -104,6 +116,8 @@ static void tell_beginning(struct outage *o, enum err why, const char *detail, u
 	log_warn("upstream %s %s: %s%s%s%s", o->name, why == ERR_UP_NO_FD ? "cannot be dialled" : "is down",
 		 bare_text(why), detail ? ": " : "", detail ? detail : "", held);
 	o->told_ms = now_ms;
+	if (here.began)
+		here.began(here.owner, o);
 }
 
 static void begin(struct outage *o, enum err why, const char *detail, uint64_t ride_out_ms)

@@ -36,6 +36,7 @@ struct outage {
 	uint64_t since_ms;          /* first failure; 0: there is no outage */
 	uint64_t until_ms;          /* nobody is held beyond */
 	enum err why;               /* last failure */
+	int sys_errno;              /* of it, set by whoever tells of it; 0: it has none */
 	uint64_t held;              /* counted by whoever holds them: who has waited in this outage */
 	uint64_t refused;           /* who got an error */
 	uint64_t told_ms;           /* when a beginning was last logged */
@@ -53,6 +54,9 @@ void outage_note_answer(struct outage *o);
 bool outage_failed(struct outage *o, enum err why, const char *detail, uint64_t ride_out_ms);
 /* A connection was made. */
 void outage_end(struct outage *o);
+
+/* Once in a worker: who hears of outages whose beginning is logged. */
+void outage_on_beginning(void (*began)(void *owner, const struct outage *o), void *owner);
 
 static inline bool outage_is_on(const struct outage *o)
 {

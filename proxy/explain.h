@@ -3,8 +3,8 @@
  * and what to do.
  *
  * Looks at the file system as the process that calls: it has the identity of a worker, and unlike one may
- * look. May block on a slow account database. Called by resolver (for the log) and probe (for `gatehouse
- * check`).
+ * look. May block on a slow account database. Called by a process of the parent's (reason.c, for the log) and
+ * by probe (for `gatehouse check`).
  */
 #pragma once
 

@@ -10,6 +10,7 @@
  *	control*.c commands, by the control socket
  *	collect.c  what all workers know, put together
  *	logs.c     log files
+ *	reason.c   why a target's socket cannot be connected to
  *	lookup.c   addresses of upstreams that have names
  *	issue.c    what the process that obtains certificates asks for
  *	hook.c     programs that publish DNS records for it
@@ -162,6 +163,15 @@ struct lookup {
 	struct timer hold; /* a configuration waits for their addresses; not set: not, or not any more */
 };
 
+/* Which reasons for outages were told lately. */
+struct reasons {
+	struct {
+		uint64_t hash, ms;
+	} last[16];
+	size_t next;
+	struct log_gate gate;
+};
+
 /* What the process that obtains certificates has asked for. */
 struct issue {
 	struct list challenges, states, hooks;
@@ -210,6 +220,7 @@ struct parent {
 	bool is_terminated;        /* the first SIGTERM has come */
 	struct notify notify;
 	struct lookup lookup;
+	struct reasons reasons;
 	struct issue issue;
 	struct store store;
 	struct watch watch;

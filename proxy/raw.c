@@ -220,6 +220,7 @@ static void failed(struct raw *r, enum err why)
 	struct raw_target *t = r->target;
 	const char *detail = r->dial.sys_errno ? strerror(r->dial.sys_errno) : NULL;
 
+	t->outage.sys_errno = r->dial.sys_errno;
 	if (!outage_failed(&t->outage, why, detail, r->ride_out_ms)) {
 		give_up(r, why);
 		return;

@@ -2,9 +2,11 @@
 #include "conf/bundle.h"
 #include "core/log.h"
 #include "core/names.h"
+#include "core/outage.h"
 #include "core/stream.h"
 #include "proxy/accept.h"
 #include "proxy/born.h"
+#include "proxy/explain.h"
 #include "proxy/look.h"
 #include "proxy/raw.h"
 #include "proxy/route.h"
@@ -219,6 +221,17 @@ bool worker_on_addresses(struct msg_channel *c, struct msg_in *m)
 		return false;
 	names_set(name, a->ips, a->n);
 	return true;
+}
+
+/* What is in the way can only be seen by who may look. */
+static void outage_began(void *owner, const struct outage *o)
+{
+	struct worker *w = owner;
+	struct msg_outage m = { o->sys_errno };
+	struct str name = str_from_c(o->name);
+
+	if ((o->sys_errno == ENOENT || explain_is_fault(o->sys_errno)) && name.n <= MSG_PATH_MAX)
+		msg_send2(&w->parent, MSG_OUTAGE, &m, sizeof m, name, -1);
 }
 
 static void name_failed(void *owner, struct str name)
@@ -464,6 +477,7 @@ int worker_run(void)
 	loop_hook_add(&w.hook, at_turn_end);
 	route_init();
 	names_on_failure(name_failed, &w);
+	outage_on_beginning(outage_began, &w);
 	loop_run();
 	return end(&w);
 }

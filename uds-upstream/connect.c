@@ -84,6 +84,7 @@ static void established(struct up_conn *c)
 static void not_connected(struct up_conn *c, enum err why, const char *detail)
 {
 	c->target->stats.failures++;
+	c->target->outage.sys_errno = c->dial.sys_errno;
 	up_conn_drop_stream(c);
 	up_pool_uncount(c);
 	if (up_queue_failed(c, why, detail))

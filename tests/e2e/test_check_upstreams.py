@@ -70,3 +70,37 @@ def test_what_is_forbidden_fails(place):
             assert "may not write to " + path in check(["unix:" + path])[1]["unix:" + path][1]
         os.chmod(path, 0o666)
         assert check(["unix:" + path], "--strict")[0] == 0
+
+
+# ---- the same, of a server that runs
+
+def test_the_log_says_the_same(place):
+    """Once in an outage, whoever finds it out."""
+    os.mkdir(place / "a", 0o700)
+    path, missing = place / "a/app.sock", place / "missing.sock"
+    mounts = [{"mountpoint": "/a", "origin": "unix:" + path},
+              {"mountpoint": "/b", "origin": "unix:" + missing}]
+    with socket.socket(socket.AF_UNIX) as s, Gate(plain(mounts=mounts)) as gate:
+        s.bind(path)
+        s.listen()
+        if os.geteuid():        # who may pass may not write
+            os.chmod(path, 0)
+        for _ in range(10):
+            assert gate.get("/a", tls=False).status == gate.get("/b", tls=False).status == 503
+        said = check(["unix:" + path, "unix:" + missing])[1]
+        for name, (_, text) in said.items():
+            gate.wait_log(re.escape("warn parent: upstream %s: %s" % (name, text)) + "\n")
+            assert gate.log().count(text) == 1
+        # what is in the way next is another outage's
+        os.chmod(place / "a", 0o711)
+        os.chmod(path, 0o666)
+        assert said["unix:" + path][0] == "FAIL" and check(["unix:" + path])[1]["unix:" + path][0] == "ok"
+
+
+def test_the_log_says_it_of_raw_connections(place):
+    vhost = plain(onlyraw="1", ws_protocols=[{"raw-proxy": {"status": "ok",
+                                                            "onward": "unix:" + place / "missing.sock"}}])
+    with Gate(vhost) as gate:
+        with socket.create_connection(("127.0.0.1", gate.plain_port), timeout=20) as s:
+            assert s.recv(1) == b""
+        gate.wait_log(r"warn parent: upstream unix:\S+: there is no \S+missing\.sock: the application is not")

@@ -65,6 +65,7 @@ GLOBALS = {
     "core/buf.c": {"pool": "the worker's allocator"},
     "core/log.c": {"state": "the log"},
     "core/loop.c": {"W": "the worker handle"},
+    "core/outage.c": {"here": "who hears of this worker's outages"},
     "core/names.c": {"here": "what this worker was told of names"},
     "core/timer.c": {"heap": "the part of the worker's loop that timers alone know"},
     "tls/tls.c": {"tls_w": "what all TLS connections of the worker share"},
