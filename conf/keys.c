@@ -54,6 +54,7 @@ enum {
 	X(resolve_interval_ms, ON_GLOBAL, 1)   \
 	X(fallback_silence_ms, ON_VHOST, 0)    \
 	X(tunnel_idle_ms, ON_MOUNT, 1)         \
+	X(tunnel_half_open_ms, ON_MOUNT, 1)    \
 	X(drain_ms, ON_GLOBAL, 0)              \
 	X(drain_tunnels_ms, ON_GLOBAL, 0)
 

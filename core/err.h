@@ -57,6 +57,7 @@
 	X(PING_TIMEOUT, 0, "timeouts.ping-timeout ran out: the client is silent")                    \
 	X(KEEPALIVE_TIMEOUT, 0, "timeouts.keepalive ran out")                                        \
 	X(TUNNEL_TIMEOUT, 0, "timeouts.tunnel-idle ran out")                                         \
+	X(TUNNEL_HALF_OPEN, 0, "timeouts.tunnel-half-open ran out: one side had ended")              \
 	/* routing */                                                                                \
 	X(UNAUTHORIZED, 401, "basic-auth: no or wrong credentials")                                  \
 	X(AUTH_MANY, 429, "basic-auth: more passwords to check than limits.auth-attempts")           \

@@ -74,7 +74,7 @@ static void end_reading(struct up_conn *c, enum err why)
 		c->read_ended = true;
 		stream_want_less(c->stream, STREAM_IN);
 		x_end(&c->end);
-		up_conn_leave_tunnel(c);
+		up_conn_end_tunnel(c);
 	} else if (c->state == UP_TUNNEL) {
 		up_conn_fail(c, lost);
 	} else if (c->state == UP_ASKED && c->reused && !c->end.x->facts.answered) {
@@ -215,7 +215,7 @@ static void note_read(struct up_conn *c)
 		stats->answers++;
 		up_stats_add(&stats->first_byte_us, &stats->first_byte_max_us, facts->first_byte_us);
 	}
-	if (c->state == UP_ANSWERING)
+	if (c->state == UP_ANSWERING || c->state == UP_TUNNEL)
 		up_conn_arm(c);
 }
 

@@ -101,6 +101,12 @@ void up_conn_fail(struct up_conn *c, enum err why)
 
 /* ---- time ---- */
 
+/* One direction of the tunnel is over. */
+static bool is_half_open(const struct up_conn *c)
+{
+	return c->shut || c->deaf || c->read_ended;
+}
+
 /*
  * The timer is never stopped between two requests, only set again: that is a store. So it may also expire
  * in a state that has none.
@@ -116,7 +122,10 @@ void up_conn_arm(struct up_conn *c)
 		break;
 	case UP_ANSWERING: timer_set(&c->timer, t->upstream_idle_ms); break;
 	case UP_RESTING: timer_set(&c->timer, UP_REST_MS); break;
-	case UP_TUNNEL: /* timed by the down end */
+	case UP_TUNNEL: /* otherwise timed by the down end */
+		if (is_half_open(c))
+			timer_set(&c->timer, t->tunnel_half_open_ms);
+		break;
 	case UP_IDLE:
 	case UP_ATTACHED:
 	case UP_DIALLING: /* timed by the dial */
@@ -178,6 +187,13 @@ static void on_timer(struct timer *timer)
 			up_conn_fail(c, ERR_UP_IDLE_TIMEOUT);
 		return;
 	case UP_TUNNEL:
+		if (!is_half_open(c))
+			return;
+		if (!c->read_ended && waits_for_down(c))
+			up_conn_arm(c);
+		else
+			up_conn_fail(c, ERR_TUNNEL_HALF_OPEN);
+		return;
 	case UP_IDLE:
 	case UP_ATTACHED:
 	case UP_DIALLING:
@@ -192,10 +208,14 @@ bool up_conn_has_sent(const struct up_conn *c)
 	return c->out.ended && h1_out_is_empty(&c->out);
 }
 
-void up_conn_leave_tunnel(struct up_conn *c)
+void up_conn_end_tunnel(struct up_conn *c)
 {
-	if (c->state != UP_TUNNEL || !c->read_ended || !(c->shut || c->deaf))
+	if (c->state != UP_TUNNEL)
 		return;
+	if (!c->read_ended || !(c->shut || c->deaf)) {
+		up_conn_arm(c);
+		return;
+	}
 	x_leave(&c->end);
 	up_conn_close(c);
 }
@@ -252,7 +272,7 @@ static void go_deaf(struct up_conn *c)
 	}
 	c->deaf = true;
 	stream_want_less(c->stream, STREAM_OUT);
-	up_conn_leave_tunnel(c);
+	up_conn_end_tunnel(c);
 }
 
 static void on_flush(struct work *w)
@@ -272,7 +292,7 @@ static void on_flush(struct work *w)
 	} else if (c->state == UP_TUNNEL && c->body_told) {
 		c->shut = true;
 		stream_shutdown(c->stream);
-		up_conn_leave_tunnel(c);
+		up_conn_end_tunnel(c);
 	}
 }
 

@@ -186,8 +186,8 @@ void up_conn_enter(struct up_conn *c, enum up_state s);
 void up_conn_arm(struct up_conn *c);
 /* Every byte of the request has been accepted. */
 bool up_conn_has_sent(const struct up_conn *c);
-/* Leaves and closes a tunnel of which both directions are over. */
-void up_conn_leave_tunnel(struct up_conn *c);
+/* A direction of a tunnel is over: times the other, or leaves and closes when that is over, too. */
+void up_conn_end_tunnel(struct up_conn *c);
 /* c has its stream: sends the request. */
 void up_conn_begin(struct up_conn *c);
 void up_conn_drop_stream(struct up_conn *c);

@@ -151,6 +151,38 @@ static void each_direction_ends_by_itself(void **state)
 }
 
 /* The upstream has closed altogether, and a client that does not know goes on sending. */
+/* Bytes of the other side keep it; silence ends it, with an error that says so. */
+static void a_half_open_tunnel_ends_in_time(void **state)
+{
+	uint64_t begin_ms;
+	struct test_end t;
+	int fd;
+
+	(void)state;
+	rig.x_timeouts.tunnel_half_open_ms = 150;
+	for (int ours = 0; ours < 2; ours++) {
+		fd = opened(&t);
+		if (ours)
+			x_end(&t.e);
+		else
+			shutdown(fd, SHUT_WR);
+		for (int i = 0; i < 6; i++) {
+			if (ours)
+				peer_send(fd, "x");
+			else
+				x_put(&t.e, "x", 1);
+			begin_ms = rig_now_ms();
+			UNTIL(rig_now_ms() >= begin_ms + 40);
+			assert_int_equal(t.aborted, ERR_OK);
+		}
+		UNTIL(t.aborted);
+		assert_int_equal(t.aborted, ERR_TUNNEL_HALF_OPEN);
+		assert_int_equal(up_count(), 0);
+		test_end_fini(&t);
+		close(fd);
+	}
+}
+
 static void an_upstream_that_closed_takes_no_more(void **state)
 {
 	struct test_end t;
@@ -370,6 +402,8 @@ int main(void)
 		RIG_TEST(bytes_behind_the_101_are_the_tunnels),
 		RIG_TEST(each_direction_ends_by_itself),
 		RIG_TEST_TCP(each_direction_ends_by_itself),
+		RIG_TEST(a_half_open_tunnel_ends_in_time),
+		RIG_TEST_TCP(a_half_open_tunnel_ends_in_time),
 		RIG_TEST(an_upstream_that_closed_takes_no_more),
 		RIG_TEST_TCP(a_reset_ends_both),
 		RIG_TEST(a_client_that_goes_closes_it),
