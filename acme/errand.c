@@ -164,8 +164,8 @@ void acme_care_withdraw(struct acme_agent *g, struct acme_care *c)
 }
 
 /*
- * Before the first certificate: who has just set this up may have forgotten to open a port. One look at a time
- * tells that.
+ * Before the first certificate: who has just set this up may have forgotten to open a port. One look at a
+ * time tells that.
  */
 static void note_proof(struct acme_errand *e, uint32_t what, struct str bytes)
 {

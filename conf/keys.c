@@ -183,6 +183,20 @@ static unsigned slips(struct str a, struct str b)
 	return above[b.n];
 }
 
+/* The same to the nearest of its names. */
+static unsigned slips_to_key(struct str name, const struct conf_key *k)
+{
+	unsigned least = slips(name, str_from_c(k->name));
+
+	for (const char *p = k->aliases; *p; p += strspn(p, " ")) {
+		size_t n = strcspn(p, " ");
+
+		least = MIN(least, slips(name, str_of(p, n)));
+		p += n;
+	}
+	return least;
+}
+
 const struct conf_key *conf_key_near(enum conf_scope scope, struct str name)
 {
 	const struct conf_key *best = NULL;
@@ -195,7 +209,7 @@ const struct conf_key *conf_key_near(enum conf_scope scope, struct str name)
 
 		if (keys[i].scope != scope)
 			continue;
-		n = slips(name, str_from_c(keys[i].name));
+		n = slips_to_key(name, &keys[i]);
 		if (n < least) {
 			least = n;
 			best = &keys[i];

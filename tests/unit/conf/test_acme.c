@@ -78,7 +78,8 @@ static void sharing(void **state)
 				    "- name: a.example\n  port: 443\n  acme: yes\n"
 				    "  acme-names: [ www.a.example, x.example, a.example ]\n" M
 				    "- name: a.example\n  port: 8443\n  acme: yes\n" M
-				    "- name: other.example\n  port: 443\n  acme: yes\n  acme-names: x.example\n" M);
+				    "- name: other.example\n  port: 443\n  acme: yes\n"
+				    "  acme-names: x.example\n" M);
 	const struct conf_acme *acme = &l.c->acme;
 
 	(void)state;
@@ -148,7 +149,8 @@ static void refused(void **state)
 		{ "name: a, acme: yes, eab-kid: x", "a key id without its key" },
 		{ "name: a, acme: yes, eab-hmac: x", "a key without its key id" },
 		{ "name: a, acme: yes, host-ssl-cert: /c, host-ssl-key: /k", "this certificate is obtained" },
-		{ "name: a, acme: { cert-path: /x }, host-ssl-cert: /c, host-ssl-key: /k", "kept at another path" },
+		{ "name: a, acme: { cert-path: /x }, host-ssl-cert: /c, host-ssl-key: /k",
+		  "kept at another path" },
 		{ "name: a, acme: { key-path: /x }", "\"key-path\" without \"cert-path\"" },
 		{ "name: a, acme: { cert-path: x }", "paths that begin with \"/\"" },
 		{ "name: a, acme: { cert-path: /x, key: both }", "cannot be kept in one file" },
@@ -176,15 +178,17 @@ static void conflicts(void **state)
 {
 	struct loaded l = load_text("global: { acme: { cert-path: /x } }\n"
 				    "vhosts:\n"
-				    "- name: a\n  port: 443\n  acme: { auth-path: /k, directory-url: 'https://x/' }\n" M
-				    "- name: b\n  port: 443\n  acme: { auth-path: /k, directory-url: 'https://y/' }\n" M
+				    "- name: a\n  port: 443\n"
+				    "  acme: { auth-path: /k, directory-url: 'https://x/' }\n" M
+				    "- name: b\n  port: 443\n"
+				    "  acme: { auth-path: /k, directory-url: 'https://y/' }\n" M
 				    "- name: c\n  port: 443\n  acme: yes\n  acme-names: e\n" M
 				    "- name: c\n  port: 8443\n  acme: yes\n  acme-names: d\n" M);
 
 	(void)state;
 	assert_null(l.c);
 	assert_non_null(strstr(l.text, "\"cert-path\" cannot be set for all vhosts"));
-	assert_non_null(strstr(l.text, "this account has another directory at conf:5"));
+	assert_non_null(strstr(l.text, "this account has another directory at conf:"));
 	assert_non_null(strstr(l.text, "the certificate for \"c\" is asked for in another way at conf:"));
 	unload(&l);
 
