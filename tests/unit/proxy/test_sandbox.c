@@ -2,6 +2,7 @@
 #include "proxy/sandbox.h"
 #include "tests/unit/bug.h"
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -240,6 +241,84 @@ static void test_landlock_leaves_sockets(void **state)
 	assert_int_equal(WEXITSTATUS(status), GOOD);
 }
 
+/* ---- who looks names up: modules of the machine do, which an error must not end ---- */
+
+static int is_denied(long r)
+{
+	return r < 0 && errno == ENOSYS ? GOOD : BAD;
+}
+
+static int may_not_run_a_program(void)
+{
+	return is_denied(run_a_program());
+}
+
+static int may_not_have_a_packet_socket(void)
+{
+	return is_denied(socket(AF_PACKET, SOCK_RAW, 0));
+}
+
+static int may_not_talk_to_the_audit(void)
+{
+	return is_denied(socket(AF_NETLINK, SOCK_RAW, 9));
+}
+
+static int may_not_be_another_user(void)
+{
+	return is_denied(setuid(1));
+}
+
+static int may_not_write_what_is_executed(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return is_denied(p == MAP_FAILED ? -1 : 0);
+}
+
+static int finds_localhost(void)
+{
+	struct addrinfo *list;
+
+	return getaddrinfo("localhost", NULL, NULL, &list) == 0 ? GOOD : BAD;
+}
+
+static int loads_code(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY);
+
+	if (fd < 0) /* landlock: its own file is none of the machine's modules */
+		fd = open("/etc/passwd", O_RDONLY);
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED ? BAD : GOOD;
+}
+
+static int reads_what_says_how(void)
+{
+	return open("/etc/hosts", O_RDONLY) < 0 || open("/etc/hosts", O_WRONLY) >= 0 ? BAD : GOOD;
+}
+
+static int reads_nothing_else(void)
+{
+	return open(folder, O_RDONLY) < 0 && open("/proc/self/maps", O_RDONLY) < 0 ? GOOD : BAD;
+}
+
+static void test_a_resolver_looks_up_and_no_more(void **state)
+{
+	(void)state;
+	assert_good(MSG_RESOLVER, finds_localhost);
+	assert_good(MSG_RESOLVER, stream_socket);
+	assert_good(MSG_RESOLVER, datagram_socket);
+	assert_good(MSG_RESOLVER, loads_code);
+	assert_good(MSG_RESOLVER, may_not_run_a_program);
+	assert_good(MSG_RESOLVER, may_not_have_a_packet_socket);
+	assert_good(MSG_RESOLVER, may_not_talk_to_the_audit);
+	assert_good(MSG_RESOLVER, may_not_be_another_user);
+	assert_good(MSG_RESOLVER, may_not_write_what_is_executed);
+	if (BASE_SANITIZED)
+		return;
+	assert_good(MSG_RESOLVER, reads_what_says_how);
+	assert_good(MSG_RESOLVER, reads_nothing_else);
+}
+
 static int listening = -1;
 
 static int setup(void **state)
@@ -269,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_files_are_refused),
 		cmocka_unit_test(test_what_works),
 		cmocka_unit_test(test_landlock_leaves_sockets),
+		cmocka_unit_test(test_a_resolver_looks_up_and_no_more),
 	};
 
 	/* the tests are for kernels that have both, as every supported distribution's */
