@@ -71,19 +71,21 @@ static bool pid_file(const struct parent *p, char name[PATH_MAX])
 	return path.n > 0;
 }
 
+/* It may have another's number in it: whoever reads it finds the one or the other, but never none. */
 static void write_pid_file(struct parent *p)
 {
 	char name[PATH_MAX];
-	FILE *f;
+	int fd, n;
 
 	if (!pid_file(p, name))
 		return;
-	f = fopen(name, "we");
-	if (!f || fprintf(f, "%d\n", (int)getpid()) < 0)
+	fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	n = fd < 0 ? -1 : dprintf(fd, "%d\n", (int)getpid());
+	if (n < 0 || ftruncate(fd, n) < 0)
 		log_warn("cannot write the pid file %s: %s", name, strerror(errno));
-	p->has_pid_file = f != NULL;
-	if (f)
-		fclose(f);
+	p->has_pid_file = fd >= 0;
+	if (fd >= 0)
+		close(fd);
 }
 
 static void remove_pid_file(const struct parent *p)
