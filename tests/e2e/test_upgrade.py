@@ -6,12 +6,14 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 
 import pytest
 
 import gate as g
 from gate import Demo, Folder, Gate, authority, plain, tls, wait_until
+from h2wire import ACK, DATA, END_STREAM, GOAWAY, H2, HEADERS, PING, RST_STREAM
 from peers import Client
 from test_process import Traffic, is_gone, mark, send_slow, workers
 from test_service import KEPT, NET_BIND_SERVICE, ROOT, Managed, as_root, capabilities
@@ -145,6 +147,55 @@ def test_nobody_notices(demo):
             assert old.wait(g.TIMEOUT) == 0
         done = traffic.done
         wait_until(lambda: traffic.done > done + 20, "traffic to go on")
+    assert traffic.errors == []
+
+
+class Streams(Traffic):
+    """The same over HTTP/2, four streams at a time; GOAWAY is obeyed (RFC 9113 section 6.8)."""
+
+    def drive(self, _):
+        try:
+            while not self.over.is_set():
+                with H2.tls(self.gate) as c:
+                    self.use(c)
+        except Exception as e:
+            self.errors.append(repr(e))
+
+    def use(self, c):
+        last, going, may_open = 1, set(), True
+        while going or may_open:
+            may_open = may_open and not self.over.is_set()
+            while may_open and len(going) < 4:
+                c.request(last)
+                going.add(last)
+                last += 2
+            frame = c.read_frame()
+            if frame.type == PING and not frame.flags & ACK:
+                c.frame(PING, ACK, 0, frame.payload)
+            elif frame.type == GOAWAY:
+                limit, code = struct.unpack(">II", frame.payload[:8])
+                assert code == 0 and limit >= max(going, default=0), "streams are left unanswered"
+                may_open = False
+            elif frame.type == DATA and frame.payload:
+                c.window_update(0, len(frame.payload))
+            elif frame.type == HEADERS:
+                assert frame.payload[0] == (":status", "200")
+            assert frame.type != RST_STREAM
+            if frame.type in (HEADERS, DATA) and frame.flags & END_STREAM:
+                going.remove(frame.stream)
+                self.done += 1
+
+
+def test_nobody_notices_over_http_2(demo):
+    with Upgraded(tls(demo.origin)) as gate, Streams(gate) as traffic:
+        workers(gate)
+        for _ in range(4):
+            done = traffic.done
+            wait_until(lambda: traffic.done > done + 50, "traffic")
+            old = gate.upgrade()
+            assert old.wait(g.TIMEOUT) == 0
+        done = traffic.done
+        wait_until(lambda: traffic.done > done + 50, "traffic to go on")
     assert traffic.errors == []
 
 
