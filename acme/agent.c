@@ -152,7 +152,7 @@ static int64_t look_at(struct acme_agent *g, struct acme_care *c, int64_t now)
 		return INT64_MAX;
 	if (next.at_ms > now)
 		return next.at_ms;
-	if (!has_room(g, c) || waits_for_account(g, c))
+	if (!has_room(g, c) || !acme_login_ready(g, c) || waits_for_account(g, c))
 		return INT64_MAX;
 	if (next.act == ACME_ACT_ASK)
 		job = ACME_JOB_ASK;
@@ -337,6 +337,16 @@ void acme_agent_stored(struct acme_agent *g, uint32_t id, int error)
 
 	if (e)
 		acme_errand_answer(e, error);
+	list_for_each(n, &g->accounts) {
+		struct acme_login *a = list_entry(n, struct acme_login, node);
+
+		if (!a->unwritten || a->unwritten != id)
+			continue;
+		if (error)
+			log_error("cannot write %s: %s; it is kept in memory", a->path.p, strerror(error));
+		a->unwritten = 0;
+		acme_agent_wake(g);
+	}
 }
 
 void acme_agent_challenge_ready(struct acme_agent *g, uint32_t id, int error, struct str words)

@@ -15,6 +15,7 @@ struct acme_login {
 	struct arena arena;
 	struct str path;
 	struct acme_account account;
+	uint32_t unwritten; /* id of the STORE of its key; 0: that was written, or cannot be */
 	struct acme_errand *enrols; /* who registers it now; NULL: nobody */
 };
 
@@ -73,8 +74,8 @@ void acme_use_set(struct acme_use *p, struct str chain);
 struct acme_login *acme_login_of(struct acme_agent *g, const struct conf_acme_account *conf);
 void acme_login_add(struct acme_agent *g, const struct conf_acme_account *conf);
 void acme_login_free(struct acme_login *a);
-/* Each that c may use has a key, and out[] is what is known of it. */
-void acme_login_ready(struct acme_agent *g, const struct acme_care *c, struct acme_account *out);
+/* Each that c may use has a key that will outlive a crash. False: not yet; the agent is woken then. */
+bool acme_login_ready(struct acme_agent *g, const struct acme_care *c) MUST_USE;
 
 /* ---- errand.c ---- */
 

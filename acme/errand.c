@@ -106,7 +106,8 @@ void acme_errand_start(struct acme_agent *g, struct acme_care *c, enum conf_acme
 
 	*e = (struct acme_errand){ .agent = g, .cert = c, .kind = kind, .job = job };
 	e->failing = c->state.failures > 0;
-	acme_login_ready(g, c, accounts);
+	for (size_t i = 0; i < c->conf->naccounts; i++)
+		accounts[i] = acme_login_of(g, c->conf->accounts[i])->account;
 	if (r == 0) {
 		pid = fork();
 		if (pid == 0)

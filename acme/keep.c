@@ -114,19 +114,21 @@ uint32_t acme_keep_login(struct acme_agent *g, struct acme_login *a)
 	return id;
 }
 
-/* Each has a key before it is needed, and written down. */
-void acme_login_ready(struct acme_agent *g, const struct acme_care *c, struct acme_account *out)
+bool acme_login_ready(struct acme_agent *g, const struct acme_care *c)
 {
+	bool ready = true;
+
 	for (size_t i = 0; i < c->conf->naccounts; i++) {
 		struct acme_login *a = acme_login_of(g, c->conf->accounts[i]);
 
 		BUG_ON(!a);
 		if (!a->account.key) {
 			a->account.key = acme_key_new(ACME_KEY_P256);
-			(void)acme_keep_login(g, a);
+			a->unwritten = acme_keep_login(g, a);
 		}
-		out[i] = a->account;
+		ready &= !a->unwritten;
 	}
+	return ready;
 }
 
 /* ---- what is in use ---- */
