@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -114,7 +115,9 @@ def children(gate):
     found = {}
     for pid in gate.children():
         with contextlib.suppress(OSError), open("/proc/%d/cmdline" % pid) as f:
-            found.setdefault(f.read().strip("\0").split(": ")[-1].split()[0], []).append(pid)
+            title = f.read().strip("\0").split(": ")
+            if len(title) == 2:     # otherwise it is not born yet, or dead
+                found.setdefault(title[1].split()[0], []).append(pid)
     return found
 
 
@@ -322,6 +325,7 @@ class Crowd:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.bodies = []
+        self.before = None  # what happens first
 
     def ask(self, gate, path):
         with gate.client(tls=False) as c:
@@ -337,12 +341,14 @@ class Crowd:
                 return
             with gates.peers.Served(sock) as served:
                 path = served.read_request().start.split()[1]
+                if self.before:
+                    self.before()
                 threads = [threading.Thread(target=self.ask, args=(gate, path)) for _ in range(10)]
                 for thread in threads:
                     thread.start()
                 for thread in threads:
                     thread.join()
-                served.send(gates.peers.response(self.bodies[0][2], connection="close"))
+                served.send(gates.peers.response(self.bodies[-1][2], connection="close"))
 
 
 def test_concurrent_validations():
@@ -384,3 +390,57 @@ def test_full_store():
         gate.wait_log(r"certs/a.test.pem is written now")
         assert os.stat(inside + "/acme/certs/a.test.pem").st_size > 0
         assert pebble.served(gate, "a.test").serial == first.serial and orders(pebble) == 1
+
+
+def workers(gate):
+    return children(gate).get("worker", [])
+
+
+def test_workers_that_die_or_hang_meanwhile():
+    """Who is born while a CA looks knows the token; who hangs is started again and holds up nobody."""
+    pebble, crowd = Pebble(), Crowd()
+    gate = Gate(acme("a.test", pebble, acme_challenge="http-01"), plain(name="a.test"))
+    port, gate.plain_port = gate.plain_port, crowd.port
+    with contextlib.closing(crowd.listener), pebble.serving(gate):
+        gate.plain_port = port
+
+        def kill_workers():
+            before = set(workers(gate))
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: len(set(workers(gate)) - before) == len(before), "new workers")
+
+        crowd.before = kill_workers
+        threading.Thread(target=crowd.serve, args=(gate,), daemon=True).start()
+        gate.workers_expected = 1
+        with gate:
+            first = pebble.served(gate, "a.test")
+            assert len(crowd.bodies) >= 100 and len(set(crowd.bodies)) == 1
+            crowd.before = None
+            hung = workers(gate)[0]
+            os.kill(hung, signal.SIGSTOP)
+            assert command(gate, "renew", "a.test")[0] == 0
+            gate.wait_log(r"worker \d \(pid %d\) does not take the token for a.test: ended" % hung)
+            pebble.served(gate, "a.test", other_than=first.serial)
+
+
+def test_a_users_certificate_may_be_missing():
+    """Until it is there its own handshakes fail; then it is served, without a reload."""
+    with Demo() as demo:
+        certificate, key = gates.authority().issue("late.test")
+        late = plain(demo.origin, "late.test", ignore_missing_cert="1")
+        gate = Gate(gates.tls(demo.origin), late, plain(demo.origin))
+        late.update({"host-ssl-cert": gate.folder / "late.crt", "host-ssl-key": gate.folder / "late.key",
+                     "port": str(gate.tls_port)})
+        gate.configure(gates.tls(demo.origin), late, plain(demo.origin))
+        with gate:
+            with pytest.raises(ssl.SSLError, match="(?i)handshake.failure"):
+                gate.client(name="late.test")
+            assert gate.get("/json").status == 200
+            for source, name in ((key, "late.key"), (certificate, "late.crt")):
+                shutil.copy(source, gate.folder / name)
+
+            def is_served():
+                with contextlib.suppress(ssl.SSLError):
+                    return gate.get("/json", name="late.test").status == 200
+            wait_until(is_served, "the certificate to be served")
