@@ -239,8 +239,9 @@ static void set(struct conf_loader *l, const struct conf_key *k, void *object, c
 
 static void unknown(struct conf_loader *l, enum conf_scope scope, const struct conf_node *key)
 {
-	const struct conf_key *near = conf_key_near(scope, key->text);
-	const struct conf_key *elsewhere = conf_key_elsewhere(scope, key->text);
+	bool kept = l->r->n < CONF_REPORT_MESSAGES; /* of many, only the first are told */
+	const struct conf_key *near = kept ? conf_key_near(scope, key->text) : NULL;
+	const struct conf_key *elsewhere = kept ? conf_key_elsewhere(scope, key->text) : NULL;
 	char remedy[128];
 
 	if (elsewhere)
