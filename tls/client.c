@@ -298,10 +298,12 @@ static struct tls_client *build(const struct tls_client_options *o, struct conf_
 
 static void hash_options(uint8_t out[32], const struct tls_client_options *o)
 {
+	bool has_pair = o->pair.cert.name.text.n > 0; /* an empty file is not none */
 	struct tls_hash h = tls_hash_begin();
 
 	tls_hash_str(h, o->server);
 	tls_hash_str(h, o->name);
+	tls_hash_bytes(h, &has_pair, sizeof has_pair);
 	tls_hash_bytes(h, o->trust ? o->trust->hash : (const uint8_t *)"", o->trust ? 32 : 0);
 	tls_hash_policy(h, &o->policy);
 	tls_hash_str(h, o->pair.cert.pem);

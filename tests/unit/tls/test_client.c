@@ -493,10 +493,21 @@ static void an_owner_may_leave_early(void **state)
 static void equal_ones_are_one(void **state)
 {
 	struct tls_client *a = client_for("a.test"), *b = client_for("a.test"), *c = client_for("c.test");
+	struct tls_client_options o = { .server = STR("https://one"),
+					.name = STR("a.test"),
+					.pair = { rig_file("us.crt", "", 1), rig_file("us.key", "", 2) } };
+	struct conf_report r;
 
 	(void)state;
 	assert_ptr_equal(a, b);
 	assert_ptr_not_equal(a, c);
+	/* but an empty file is not like none */
+	conf_report_init(&r);
+	o.trust = trust(&ca);
+	assert_null(tls_client_new(&o, &r));
+	assert_int_equal(r.counts[CONF_ERROR], 2);
+	conf_report_fini(&r);
+	tls_trust_put(o.trust);
 	assert_int_equal(tls_stats()->clients, 2);
 	assert_int_equal(tls_stats()->trusts, 1);
 	tls_client_put(a);
