@@ -86,6 +86,7 @@ void acme_care_tell(struct acme_agent *g, struct acme_care *c)
 	struct msg_acme_state m;
 	enum conf_acme_kind kind = CONF_ACME_ECDSA;
 	const struct acme_facts *facts = NULL;
+	size_t worst = 0;
 	struct str error = c->state.error;
 	struct arena a;
 	struct str words;
@@ -93,14 +94,17 @@ void acme_care_tell(struct acme_agent *g, struct acme_care *c)
 	memset(&m, 0, sizeof m);
 	for (size_t i = 0; i < CONF_ACME_KINDS; i++)
 		if (has_part(c, i) && c->parts[i].facts.not_after &&
-		    (!facts || c->parts[i].facts.not_after < facts->not_after))
+		    (!facts || c->parts[i].facts.not_after < facts->not_after)) {
 			facts = &c->parts[i].facts;
+			worst = i;
+		}
 	m.state = state_id(c, facts != NULL);
 	m.tries = c->state.failures;
 	m.next_s = next_of(c, &kind).at_ms / ACME_SECOND_MS;
 	if (facts) {
 		m.not_before_s = facts->not_before;
 		m.not_after_s = facts->not_after;
+		m.renew_s = acme_plan_renewal(&c->state.parts[worst], facts) / ACME_SECOND_MS;
 	}
 	arena_init(&a);
 	error.n = MIN(error.n, (size_t)MSG_WORDS_MAX - 64);

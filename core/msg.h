@@ -172,6 +172,7 @@ struct msg_acme_state {
 	uint32_t state;       /* enum msg_acme_state_id */
 	uint32_t tries;       /* that failed since the last success */
 	int64_t next_s;       /* wall clock: when something is done next; 0: nothing is planned */
+	int64_t renew_s;      /* when it is to be renewed, as far as is known; 0: there is none */
 	int64_t not_before_s, not_after_s; /* of the certificate that is there; 0: none */
 };
 

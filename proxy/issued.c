@@ -52,8 +52,12 @@ static void tell_one(FILE *f, const struct conf_acme_cert *c, const struct issue
 		fprintf(f, "  serial    %s\n", s->serial);
 	if (s->known.not_after_s)
 		tell_time(f, "expires", s->known.not_after_s);
-	if (s->known.next_s)
-		tell_time(f, s->known.state == MSG_ACME_VALID ? "renewal" : "next try", s->known.next_s);
+	if (s->known.renew_s)
+		tell_time(f, "renewal", s->known.renew_s);
+	if (s->known.next_s && s->known.next_s < s->known.renew_s && s->known.state == MSG_ACME_VALID)
+		tell_time(f, "asks CA", s->known.next_s);
+	else if (s->known.next_s && s->known.state != MSG_ACME_VALID)
+		tell_time(f, "next try", s->known.next_s);
 	if (s->known.tries)
 		fprintf(f, "  failed    %u time%s\n", s->known.tries, s->known.tries == 1 ? "" : "s");
 	if (s->error[0])

@@ -15,6 +15,7 @@ import pytest
 import gate as gates
 from gate import Demo, Gate, plain, wait_until
 from pebble import Pebble, acme
+from test_upgrade import Upgraded
 
 HOOK = """#!/bin/sh
 # add|remove NAME VALUE: into the name server's folder
@@ -444,3 +445,15 @@ def test_a_users_certificate_may_be_missing():
                 with contextlib.suppress(ssl.SSLError):
                     return gate.get("/json", name="late.test").status == 200
             wait_until(is_served, "the certificate to be served")
+
+
+def test_an_upgrade_takes_the_store_over():
+    pebble = Pebble()
+    gate = Upgraded(acme("a.test", pebble), plain(name="a.test"))
+    with pebble.serving(gate), gate:
+        first = pebble.served(gate, "a.test")
+        assert gate.upgrade().wait(gates.TIMEOUT) == 0
+        assert pebble.served(gate, "a.test").serial == first.serial
+        wait_until(lambda: command(gate, "renew", "a.test")[0] == 0, "its process of certificates")
+        pebble.served(gate, "a.test", other_than=first.serial)
+        assert orders(pebble) == 2
