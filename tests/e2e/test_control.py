@@ -1,9 +1,11 @@
 """The control socket: what the commands that ask a running Gatehouse say, do, and return."""
 
 import contextlib
+import json
 import os
 import pwd
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -18,9 +20,18 @@ SAYS, WARNS, ROWS, OVER = range(4)
 nobody = {"user": pwd.getpwnam("nobody").pw_uid, "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
 
 
+def program_for_all(folder):
+    """A copy where every user may get at it."""
+    program = folder / "gatehouse"
+    if not os.path.exists(program):
+        shutil.copy(GATEHOUSE, program)
+    return program
+
+
 def ask(gate, command, *args, **options):
     """(status, stdout, stderr) of `gatehouse COMMAND`, which finds the socket by the configuration."""
-    done = subprocess.run([GATEHOUSE, command, "-c", gate.path, *args], capture_output=True, text=True,
+    program = program_for_all(gate.folder) if "user" in options else GATEHOUSE
+    done = subprocess.run([program, command, "-c", gate.path, *args], capture_output=True, text=True,
                           timeout=TIMEOUT, **options)
     return done.returncode, done.stdout, done.stderr
 
@@ -229,3 +240,39 @@ def test_default_place():
             assert os.path.exists(folder / "control")
             assert ask(gate, "reload", env={**os.environ, "RUNTIME_DIRECTORY": folder.path})[0] == 0
         folder.remove()
+
+
+def test_an_ordinary_user():
+    """Who starts his own finds it in his own place; root may ask too, and nobody else."""
+    who = nobody if ROOT else {}
+    with Demo() as demo:
+        gate = Gate(plain(demo.origin))
+        runtime = gate.folder / "runtime"
+        os.mkdir(runtime, 0o700)
+        with open(gate.path) as f:
+            conf = json.load(f)
+        del conf["global"]["control-socket"], conf["global"]["state-dir"]
+        gate.folder.write("conf", json.dumps(conf))
+        program = program_for_all(gate.folder)
+        if ROOT:
+            os.chown(runtime, who["user"], who["group"])
+        env = {key: value for key, value in os.environ.items() if key != "RUNTIME_DIRECTORY"}
+        env["XDG_RUNTIME_DIR"] = runtime
+        process = Process(gate.folder, [program, "run", "-c", gate.path], env=env, **who)
+        try:
+            process.wait_log("serving 1 vhost")
+            path = runtime + "/gatehouse/control"
+            assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+            own = subprocess.run([program, "reload", "-c", gate.path], env=env, capture_output=True,
+                                 text=True, **who)
+            assert (own.returncode, own.stdout) == (0, "nothing changes\n"), own
+            assert ask(gate, "status", "--socket", path)[0] == 0
+            if ROOT:
+                other = {"user": who["user"] - 1, "group": who["group"], "extra_groups": []}
+                os.chmod(runtime, 0o711)
+                assert ask(gate, "status", "--socket", path, **other)[0] == 4
+            done = subprocess.run([program, "stop", "-c", gate.path], env=env, **who)
+            assert done.returncode == 0 and process.process.wait(1) == 0
+        finally:
+            process.kill()
+            gate.folder.remove()
