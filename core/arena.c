@@ -38,9 +38,9 @@ static void block_put(struct arena_block *b)
 	free(b);
 }
 
-void arena_settle(void)
+size_t arena_settle(void)
 {
-	spares_settle(&spares);
+	return spares_settle(&spares);
 }
 
 void arena_drop_spares(void)

@@ -52,7 +52,7 @@ struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3) MUST
 		}                                                                     \
 	} while (0)
 
-/* From time to time: gives back spare blocks that were not needed lately. */
-void arena_settle(void);
+/* From time to time: frees spare blocks that were not needed lately. Returns how many. */
+size_t arena_settle(void);
 /* Empties the worker's list of spare blocks: at exit, and for tests that count memory. */
 void arena_drop_spares(void);

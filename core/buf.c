@@ -37,9 +37,9 @@ static void slab_put(struct slab *s)
 		free(s);
 }
 
-void slab_settle(void)
+size_t slab_settle(void)
 {
-	spares_settle(&pool.spares);
+	return spares_settle(&pool.spares);
 }
 
 void slab_drop_spares(void)

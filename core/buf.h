@@ -80,8 +80,8 @@ size_t slab_count(void);
 size_t slab_peak(void);
 /* Sets the budget (configuration key `memory`), in bytes. */
 void slab_set_budget(size_t bytes);
-/* From time to time: gives back spare slabs that were not needed lately. */
-void slab_settle(void);
+/* From time to time: frees spare slabs that were not needed lately. Returns how many. */
+size_t slab_settle(void);
 /* Returns spare slabs to the system: at exit and for tests that count memory. */
 void slab_drop_spares(void);
 

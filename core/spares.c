@@ -51,11 +51,14 @@ static void shrink(struct spares *s, size_t n)
 	}
 }
 
-void spares_settle(struct spares *s)
+size_t spares_settle(struct spares *s)
 {
+	size_t before = s->n;
+
 	s->most_before = s->most;
 	s->most = s->used;
 	shrink(s, wanted(s));
+	return before - s->n;
 }
 
 void spares_drop(struct spares *s)

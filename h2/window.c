@@ -34,20 +34,26 @@ static void ask_for_room(struct h2c *c)
 		x_room(&list_entry(pos, struct h2s, node)->e, SIZE_MAX);
 }
 
+/*
+ * While the stored bytes are within the connection's own buffer the window is the whole one; beyond that, what
+ * they have left of it. So what is promised is never exceeded.
+ */
 void h2c_credit(struct h2c *c)
 {
-	uint64_t buffer = own_buffer(c) + c->promised_bytes;
-	int64_t full = (int64_t)MIN(buffer, (uint64_t)H2_MAX_WINDOW);
+	uint64_t own = own_buffer(c), buffer = MIN(own + c->promised_bytes, (uint64_t)H2_MAX_WINDOW), stored;
+	int64_t full = MAX((int64_t)buffer, (int64_t)H2_INITIAL_WINDOW), share = full / H2_CREDIT_SHARE;
 
-	full = MAX(full, (int64_t)H2_INITIAL_WINDOW);
 	c->owes_credit = false;
-	if (c->state >= H2C_CLOSING || full - c->recv_window < full / H2_CREDIT_SHARE)
+	if (c->state >= H2C_CLOSING || full - c->recv_window < share)
 		return;
 	if (!slab_room()) {
 		slab_wait(&c->memory);
 		return;
 	}
-	if (stored_bytes(c) > buffer) {
+	stored = stored_bytes(c);
+	if (stored > own)
+		full = (int64_t)(buffer - MIN(buffer, stored));
+	if (full - c->recv_window < share) {
 		c->owes_credit = true;
 		ask_for_room(c);
 		return;

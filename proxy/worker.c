@@ -23,6 +23,7 @@ enum {
 	BUILD_US = 3000,     /* of one turn, for a new configuration */
 	LEAVE_MS = 1000,     /* after the cut, for the last bytes and closes */
 	BUSY = 256,          /* connections and exchanges that leave memory worth giving back */
+	FREED = 256,         /* slabs and blocks that are, too */
 };
 
 struct worker {
@@ -299,13 +300,15 @@ static size_t business(const struct worker *w)
 /* After a rush: what the allocators keep for the next one goes back to the system. */
 static void give_memory_back(struct worker *w)
 {
-	arena_settle();
-	slab_settle();
-	if (w->busiest < BUSY || business(w) > w->busiest / 4)
+	bool is_over = w->busiest >= BUSY && business(w) <= w->busiest / 4;
+
+	if (arena_settle() + slab_settle() < FREED && !is_over)
 		return;
-	w->busiest = business(w);
-	arena_drop_spares();
-	slab_drop_spares();
+	if (is_over) {
+		w->busiest = business(w);
+		arena_drop_spares();
+		slab_drop_spares();
+	}
 	malloc_trim(0);
 }
 
