@@ -35,8 +35,8 @@ static void ask_for_room(struct h2c *c)
 }
 
 /*
- * While the stored bytes are within the connection's own buffer the window is the whole one; beyond that, what
- * they have left of it. So what is promised is never exceeded.
+ * While the stored bytes are within the connection's own buffer the window is the whole one; beyond that,
+ * what they have left of it. So what is promised is never exceeded.
  */
 void h2c_credit(struct h2c *c)
 {
