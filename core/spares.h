@@ -22,7 +22,7 @@ struct spares {
 void *spares_take(struct spares *s) MUST_USE;
 /* One less is in use. False: it is not wanted, and the caller frees it. */
 bool spares_keep(struct spares *s, void *piece) MUST_USE;
-/* Frees those that were not needed since the last time but one; called from time to time. Returns how many. */
+/* From time to time: frees those that were not needed since the last time but one. Returns how many. */
 size_t spares_settle(struct spares *s);
 /* Frees all. */
 void spares_drop(struct spares *s);
