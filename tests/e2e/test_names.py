@@ -8,13 +8,14 @@ import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
 
 import pytest
 
-from gate import GATEHOUSE, Folder, Gate, free_port, plain, wait_until
+from gate import GATEHOUSE, REPORTS, Folder, Gate, Process, authority, free_port, plain, wait_until
 from peers import ScriptedUpstream, answering, response
 
 WRAPPER = """#!/bin/sh
@@ -308,6 +309,54 @@ def test_nothing_of_a_look_up_outlives_gatehouse(port):
             resolver, = wait_until(gate.resolvers, "another resolver")
             pids = wait_until(look_ups, "another look-up")
         wait_until(lambda: not any(os.path.exists("/proc/%d/exe" % pid) for pid in pids), "its end")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_waits_for_a_name_can_be_ended(port, number):
+    with Dns() as dns:
+        dns.silent = {"slow.test"}
+        gate = NamedGate(Names(dns=dns.host), plain("http://slow.test:%d" % port))
+        gate.process = Process(gate.folder, [gate.program, "run", "-c", gate.path])
+        try:
+            wait_until(lambda: "slow.test" in dns.asked, "the name to be asked for")
+            gate.process.process.send_signal(number)
+            assert gate.process.process.wait(20) == 0
+            assert not REPORTS.search(gate.log()) and "serving" not in gate.log()
+        finally:
+            gate.process.kill()
+            gate.folder.remove()
+
+
+def test_a_reload_that_waits_for_a_name_holds_up_nobody(port):
+    with Dns() as dns, up("127.0.0.1", port) as here, \
+            NamedGate(Names(dns=dns.host), plain(here.origin), timeouts={"resolve": "60s"}) as gate:
+        dns.silent = {"slow.test"}
+        gate.configure(plain(mounts=[{"mountpoint": "/", "origin": here.origin},
+                                     {"mountpoint": "/slow", "origin": "http://slow.test:%d" % port}]))
+        gate.signal(signal.SIGHUP)
+        wait_until(lambda: "slow.test" in dns.asked, "the name to be asked for")
+        assert gate.ask("/slow").status == 200      # still of the configuration before
+        # meanwhile another is written, and asked for
+        gate.configure(plain(here.origin))
+        gate.signal(signal.SIGHUP)
+        gate.wait_log(r"configuration 3 is served")
+        assert gate.ask().status == 200
+        wait_until(lambda: not gate.resolvers(), "the resolver to end")
+
+
+def test_certificates_are_for_the_name(port):
+    """Whatever its addresses are."""
+    def context(name):
+        c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        c.load_cert_chain(*authority().issue(name))
+        return c
+
+    answer = answering(response(b"over TLS"))
+    mount = {"mountpoint": "/", "origin": "https://app.test:%d/" % port, "upstream-ca": authority().path}
+    for name, status in (("app.test", 200), ("other.test", 502)):
+        with ScriptedUpstream(answer, tcp=("127.0.0.3", port), tls=context(name)), \
+                NamedGate(Names(app="127.0.0.2 127.0.0.3"), plain(mounts=[mount])) as gate:
+            assert gate.ask().status == status
 
 
 # ---- raw connections
