@@ -37,7 +37,7 @@ int64_t acme_plan_retry(unsigned failures, bool asked, int64_t now_ms, int64_t e
 int64_t acme_plan_new_order(const struct acme_state *s, int64_t now_ms, int64_t expiry_ms)
 {
 	int64_t oldest = s->asked_ms[ACME_ASKED_MAX - 1];
-	bool is_late = expiry_ms > now_ms && expiry_ms <= oldest + 2 * ACME_MINUTE_MS;
+	bool is_late = !s->refused && expiry_ms > now_ms && expiry_ms <= oldest + 2 * ACME_MINUTE_MS;
 
 	/* one in the future was written before the clock was set back */
 	if (!oldest || oldest > now_ms || is_late)
@@ -53,6 +53,7 @@ void acme_plan_failed(struct acme_state *s, bool is_waiting, bool refused, struc
 		return;
 	}
 	s->failures++;
+	s->refused = refused;
 	s->error = words;
 	s->next_ms = until_ms > now_ms ? until_ms :
 					 acme_plan_retry(s->failures, refused, now_ms, expiry_ms, random);

@@ -49,8 +49,8 @@ int64_t acme_plan_renewal(const struct acme_part *p, const struct acme_facts *fa
  */
 int64_t acme_plan_retry(unsigned failures, bool asked, int64_t now_ms, int64_t expiry_ms, uint32_t random);
 /*
- * When newOrder may be sent: not more than twice within a minute for what fails, unless a certificate
- * would expire over it.
+ * When newOrder may be sent: not more than twice within a minute for what fails, unless the CA was away and
+ * a certificate would expire over it.
  */
 int64_t acme_plan_new_order(const struct acme_state *s, int64_t now_ms, int64_t expiry_ms);
 

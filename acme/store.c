@@ -211,6 +211,7 @@ bool acme_state_read(struct arena *a, struct str bytes, struct acme_state *out)
 	for (size_t i = 0; i < CONF_ACME_KINDS; i++)
 		read_part(a, json_object_get(j, kinds[i]), &out->parts[i]);
 	out->failures = (unsigned)get_number(j, "failures", INT_MAX);
+	out->refused = json_is_true(json_object_get(j, "refused"));
 	out->account = (unsigned)get_number(j, "account", INT_MAX);
 	out->challenge = (unsigned)get_number(j, "challenge", INT_MAX);
 	out->next_ms = get_ms(j, "next_ms");
@@ -231,6 +232,8 @@ struct str acme_state_write(struct arena *a, const struct acme_state *s)
 	for (size_t i = 0; i < CONF_ACME_KINDS; i++)
 		set_object(j, kinds[i], write_part(&s->parts[i]));
 	set_number(j, "failures", s->failures);
+	if (s->refused)
+		BUG_ON(json_object_set_new(j, "refused", json_true()) != 0);
 	set_number(j, "account", s->account);
 	set_number(j, "challenge", s->challenge);
 	set_number(j, "next_ms", s->next_ms);

@@ -59,6 +59,7 @@ struct acme_state {
 	struct acme_part parts[CONF_ACME_KINDS];
 	/* of what fails; with a success nearly all of it is gone */
 	unsigned failures;
+	bool refused;        /* the last of them cost an order */
 	unsigned account;    /* to begin with: index into those of the configuration */
 	unsigned challenge;  /* the same: what worked last, or is next */
 	int64_t next_ms;     /* not again before */

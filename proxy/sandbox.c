@@ -112,7 +112,6 @@ enum rule {
 	ALLOW,
 	REFUSE,      /* EACCES: libraries try it, and can do without */
 	NOT_EXEC,    /* memory that is never executed */
-	NO_LIBRARY,  /* the same, but a library that cannot be loaded is done without */
 	LIBRARY,     /* memory that is written, or executed, not both */
 	STREAM,      /* a stream socket to an upstream */
 	LOOK_UP,     /* the same, and what looks up names */
@@ -203,8 +202,7 @@ enum rule {
 	X(readlink, MSG_HELPERS, ALLOW, "the same")                                                       \
 	X(pread64, MSG_HELPERS, ALLOW, "the same")                                                        \
 	X(getdents64, MSG_HELPERS, ALLOW, "the same")                                                     \
-	X(mmap, MSG_HELPERS, NO_LIBRARY, "services of nsswitch.conf that are libraries")                  \
-	X(mmap, MSG_RESOLVER, LIBRARY, "the same: here they are loaded")                                  \
+	X(mmap, MSG_RESOLVER, LIBRARY, "modules of nsswitch.conf")                                         \
 	X(mmap2, MSG_RESOLVER, LIBRARY, "the same on 32 bits")                                            \
 	X(recvmmsg, MSG_RESOLVER, ALLOW, "they may use it")                                               \
 	X(faccessat, MSG_RESOLVER, ALLOW, "the same")                                                     \
@@ -311,15 +309,6 @@ static int allow_libraries(scmp_filter_ctx c, int call)
 	return r ? r : allow_if(c, call, SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, PROT_EXEC));
 }
 
-/* With the bits, refused by EACCES; without, allowed. */
-static int refuse_exec(scmp_filter_ctx c, int call)
-{
-	struct scmp_arg_cmp exec = SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC);
-	int r = allow_if(c, call, SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-
-	return r ? r : seccomp_rule_add_array(c, SCMP_ACT_ERRNO(EACCES), call, 1, &exec);
-}
-
 /* By path it is refused, as files are. Both calls have the flag; at different places. */
 static int allow_by_fd(scmp_filter_ctx c, int call)
 {
@@ -343,8 +332,6 @@ static int add(scmp_filter_ctx c, const struct row *row)
 		return seccomp_rule_add_array(c, SCMP_ACT_ERRNO(EACCES), row->call, 0, NULL);
 	case NOT_EXEC:
 		return allow_if(c, row->call, SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	case NO_LIBRARY:
-		return refuse_exec(c, row->call);
 	case LIBRARY:
 		return allow_libraries(c, row->call);
 	case STREAM:
@@ -381,10 +368,10 @@ static bool has_seccomp(void)
 	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-/* Modules that look names up are whatever a machine has: what is denied them is an error, not their end. */
+/* What looks names up is whatever a machine has: what is denied it is an error, not its end. */
 static uint32_t denial(enum msg_role role)
 {
-	return role == MSG_RESOLVER ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_KILL_PROCESS;
+	return role & MSG_HELPERS ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_KILL_PROCESS;
 }
 
 static const char *leave_system_calls(enum msg_role role)

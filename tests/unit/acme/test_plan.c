@@ -143,6 +143,9 @@ static void two_orders_a_minute(void **state)
 	assert_int_equal(acme_plan_new_order(&s, NOW_MS + 58000, 0), NOW_MS + 58000);
 	/* a certificate would expire over it */
 	assert_int_equal(acme_plan_new_order(&s, NOW_MS, NOW_MS + 30000), NOW_MS);
+	s.refused = true; /* more of them would not help */
+	assert_int_equal(acme_plan_new_order(&s, NOW_MS, NOW_MS + 30000), NOW_MS + 58000);
+	s.refused = false;
 	assert_int_equal(acme_plan_new_order(&s, NOW_MS, NOW_MS - 1), NOW_MS + 58000);
 	assert_int_equal(acme_plan_new_order(&s, NOW_MS, NOW_MS + DAYS(3)), NOW_MS + 58000);
 	/* the clock was set back since */

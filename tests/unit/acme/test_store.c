@@ -26,6 +26,7 @@ static struct acme_state example(void)
 	static struct str names[] = { STR("a.example"), STR("*.b.example") };
 	struct acme_state s = {
 		.failures = 3,
+		.refused = true,
 		.account = 1,
 		.challenge = 7,
 		.next_ms = 1800000000123,
@@ -81,6 +82,7 @@ static void states_come_back(void **state)
 	assert_int_equal(p->ari.failures, 9);
 	assert_int_equal(p->order.key.n, 0);
 	assert_int_equal(out.failures, 3);
+	assert_true(out.refused);
 	assert_int_equal(out.account, 1);
 	assert_int_equal(out.challenge, 7);
 	assert_int_equal(out.next_ms, 1800000000123);

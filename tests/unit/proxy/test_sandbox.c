@@ -319,6 +319,38 @@ static void test_a_resolver_looks_up_and_no_more(void **state)
 	assert_good(MSG_RESOLVER, reads_nothing_else);
 }
 
+static int forks(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(GOOD);
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : BAD;
+}
+
+static int reads_whom_to_trust(void)
+{
+	return open("/etc/ssl/certs", O_RDONLY | O_DIRECTORY) < 0 ? BAD : GOOD;
+}
+
+static void test_who_asks_a_ca(void **state)
+{
+	(void)state;
+	assert_good(MSG_ACME, finds_localhost);
+	assert_good(MSG_ACME, stream_socket);
+	assert_good(MSG_ACME, forks);
+	assert_good(MSG_ACME, reads_whom_to_trust);
+	assert_good(MSG_ACME, may_not_run_a_program);
+	assert_good(MSG_ACME, may_not_have_a_packet_socket);
+	assert_good(MSG_ACME, may_not_be_another_user);
+	assert_good(MSG_ACME, may_not_write_what_is_executed);
+	if (BASE_SANITIZED)
+		return;
+	assert_good(MSG_ACME, reads_what_says_how);
+	assert_good(MSG_ACME, reads_nothing_else);
+}
+
 static int listening = -1;
 
 static int setup(void **state)
@@ -349,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_what_works),
 		cmocka_unit_test(test_landlock_leaves_sockets),
 		cmocka_unit_test(test_a_resolver_looks_up_and_no_more),
+		cmocka_unit_test(test_who_asks_a_ca),
 	};
 
 	/* the tests are for kernels that have both, as every supported distribution's */
