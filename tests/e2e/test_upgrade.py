@@ -15,6 +15,7 @@ import gate as g
 from gate import Demo, Folder, Gate, authority, plain, tls, wait_until
 from h2wire import ACK, DATA, END_STREAM, GOAWAY, H2, HEADERS, PING, RST_STREAM
 from peers import Client
+from test_fallback import Target, assert_ssh, dial, fallback
 from test_process import Traffic, is_gone, mark, send_slow, workers
 from test_service import KEPT, NET_BIND_SERVICE, ROOT, Managed, as_root, capabilities
 
@@ -232,19 +233,26 @@ def test_sessions_are_resumed(demo):
 
 
 def test_tunnels_and_events_live_on(demo):
-    with Upgraded(plain(demo.origin)) as gate, gate.client(tls=False) as c, gate.client(tls=False) as events:
+    """A WebSocket, server-sent events, a relay: through two upgrades and the reloads between them."""
+    with Target() as target, Upgraded(plain(demo.origin), tls(demo.origin, **fallback(target))) as gate, \
+            gate.client(tls=False) as c, gate.client(tls=False) as events, dial(gate.tls_port) as ssh:
         workers(gate)
+        assert_ssh(ssh)
         tunnel = c.websocket()
         events.send_request("GET", "/events?interval_ms=20&count=50")
         assert events.read_head().status == 200
-        old = [gate.upgrade() for _ in range(2)]
-        for i in range(3):
+        old = []
+        for i in range(2):
+            gate.signal(signal.SIGHUP)
+            old.append(gate.upgrade())
             tunnel.echo(b"%d" % i)
+            ssh.send(b"more")
+            assert ssh.read(4) == b"MORE"
         assert old[0].poll() is None
         assert events.read_chunked()[0].count(b"data: ") == 50
         tunnel.close()
-        c.close()
-        events.close()
+        for client in c, events, ssh:
+            client.close()
         assert [process.wait(g.TIMEOUT) for process in old] == [0, 0]
 
 
