@@ -7,6 +7,7 @@ enum {
 	FREE_FRAMES = 1024, /* control frames that need no DATA: the first windows of many streams */
 	EARNED_MAX = 65536,
 	LINGER_MS = 1000, /* for the client to read GOAWAY and close: closing first could reset it away */
+	FIRST_REQUEST_MS = 500, /* of a connection that came while the worker leaves */
 };
 
 /* What our other PINGs are for: told by their payload. */
@@ -38,6 +39,7 @@ static void begin_closing(struct h2c *c, uint64_t linger_ms)
 	set_state(c, H2C_CLOSING);
 	drop_input(c);
 	c->preface_due_ms = c->ack_due_ms = c->rest_due_ms = c->idle_due_ms = c->pong_due_ms = 0;
+	c->drain_due_ms = 0;
 	c->linger_due_ms = h2_in_ms(linger_ms);
 }
 
@@ -96,15 +98,26 @@ void h2c_abort(struct h2c *c, enum err why)
 	h2c_close(c, why);
 }
 
-void h2c_drain(struct h2c *c)
+/* Two steps (RFC 9113 section 6.8): requests that are under way now are still taken. */
+static void announce_drain(struct h2c *c)
 {
-	if (c->state >= H2C_CLOSING || c->drain_announced || c->goaway_sent)
-		return;
-	/* two steps (RFC 9113 section 6.8): requests that are under way now are still taken */
+	c->drain_due_ms = 0;
 	c->drain_announced = true;
 	h2_write_goaway(&c->out, H2_MAX_WINDOW, H2_NO_ERROR, STR("shutting down"));
 	h2_write_ping(&c->out, ping_drain, false);
 	c->pong_due_ms = h2_in_ms(h2_timeouts(c)->ping_timeout_ms);
+	h2c_wake(c);
+}
+
+/* A client that has just come would make nothing of a connection on which it may not even begin. */
+void h2c_drain(struct h2c *c)
+{
+	if (c->state >= H2C_CLOSING || c->drain_announced || c->goaway_sent || c->drain_due_ms)
+		return;
+	if (c->last_id)
+		announce_drain(c);
+	else
+		c->drain_due_ms = h2_in_ms(FIRST_REQUEST_MS);
 	h2c_wake(c);
 }
 
@@ -341,7 +354,8 @@ static uint64_t ping_due_ms(struct h2c *c)
 static void arm(struct h2c *c)
 {
 	const uint64_t due[] = {c->preface_due_ms, c->ack_due_ms,  c->rest_due_ms,   c->idle_due_ms,
-				c->write_due_ms,   c->pong_due_ms, c->linger_due_ms, ping_due_ms(c)};
+				c->write_due_ms,   c->pong_due_ms, c->linger_due_ms, ping_due_ms(c),
+				c->drain_due_ms};
 	uint64_t first = UINT64_MAX, now = loop_now_ms();
 
 	for (size_t i = 0; i < ARRAY_SIZE(due); i++)
@@ -402,6 +416,8 @@ static void check_waits(struct h2c *c)
 		c->idle_due_ms = 0;
 		c->why = ERR_KEEPALIVE_TIMEOUT;
 		send_goaway(c, H2_NO_ERROR, "timeouts.h2-idle ran out");
+	} else if (is_due(c->drain_due_ms)) {
+		announce_drain(c);
 	} else if (is_due(ping_due_ms(c))) {
 		h2_write_ping(&c->out, ping_alive, false);
 		c->pong_due_ms = h2_in_ms(h2_timeouts(c)->ping_timeout_ms);
@@ -453,6 +469,8 @@ void h2c_settle(struct h2c *c)
 	}
 	if (c->owes_credit)
 		h2c_credit(c);
+	if (c->drain_due_ms && c->last_id)
+		announce_drain(c);
 	arm(c);
 }
 

@@ -157,6 +157,7 @@ struct h2c {
 	/* time; 0: nothing is waited for */
 	uint64_t preface_due_ms, ack_due_ms, rest_due_ms, idle_due_ms;
 	uint64_t write_due_ms, pong_due_ms, linger_due_ms;
+	uint64_t drain_due_ms;   /* to be drained, with the first request or then */
 	uint64_t heard_ms;       /* when the peer last sent anything */
 
 	double abuse;            /* tokens left */

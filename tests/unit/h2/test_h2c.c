@@ -464,8 +464,9 @@ static void test_a_connection_that_comes_while_draining(void **state)
 	client_open(true);
 	client_send(H2_PREFACE, H2_PREFACE_BYTES);
 	client_frame(H2_SETTINGS, 0, 0, NULL, 0);
+	assert_null(strstr(client_words(), "GOAWAY")); /* before it could begin */
 	client_get(1, "/");
-	assert_non_null(strstr(client_words(), "GOAWAY:2147483647:NO_ERROR PING SETTINGS:ACK"));
+	assert_string_equal(client_words(), "GOAWAY:2147483647:NO_ERROR PING");
 	client_frame(H2_PING, H2_ACK, 0, "gh drain", 8);
 	client_answer(0, 0);
 	assert_string_equal(client_words(), "GOAWAY:1:NO_ERROR HEADERS:1:END CLOSED");
