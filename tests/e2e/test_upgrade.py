@@ -8,15 +8,16 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 
 import pytest
 
 import gate as g
 from gate import Demo, Folder, Gate, authority, plain, tls, wait_until
 from h2wire import ACK, DATA, END_STREAM, GOAWAY, H2, HEADERS, PING, RST_STREAM
-from peers import Client
+from peers import Client, ScriptedUpstream, response
 from test_fallback import Target, assert_ssh, dial, fallback
-from test_process import Traffic, is_gone, mark, send_slow, workers
+from test_process import Traffic, is_gone, mark, workers
 from test_service import KEPT, NET_BIND_SERVICE, ROOT, Managed, as_root, capabilities
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -201,14 +202,24 @@ def test_nobody_notices_over_http_2(demo):
 
 
 def test_what_is_in_progress_is_finished(demo):
-    with Upgraded(plain(demo.origin)) as gate, gate.client(tls=False) as slow:
+    asked, go = threading.Event(), threading.Event()
+
+    def script(served):
+        served.read_request()
+        asked.set()
+        assert go.wait(g.TIMEOUT)
+        served.send(response(b"at last"))
+    with ScriptedUpstream(script) as up, \
+            Upgraded(plain(up.origin), plain(demo.origin, "other.test")) as gate, gate.client(tls=False) as c:
         workers(gate)
-        send_slow(demo, slow, 1500)
+        c.send_request("GET", "/")
+        assert asked.wait(g.TIMEOUT)
         old = gate.upgrade()
-        assert gate.get("/json", tls=False).status == 200
+        assert gate.get("/json", tls=False, name="other.test").status == 200
         assert old.poll() is None
-        answer = slow.read_response()
-        assert answer.status == 200 and answer["Connection"] == "close"
+        go.set()
+        answer = c.read_response()
+        assert answer.body == b"at last" and answer["Connection"] == "close"
         assert old.wait(g.TIMEOUT) == 0
 
 
