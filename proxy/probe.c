@@ -86,12 +86,12 @@ static void done(struct dial *d, enum err e)
 	tls_connect(d->stream, p->client, secured);
 }
 
-static void begin(struct probe *p, const struct config *c, const struct conf_target *t)
+static void begin(struct probe *p, const struct config *c)
 {
+	const struct conf_target *t = p->target;
 	uint64_t connect_ms = c->global.timeouts.upstream_connect_ms;
 	struct place_spec at;
 
-	p->target = t;
 	p->result = ERR_UP_UNREACHABLE;
 	if (!site_place(t, &at) || (t->tls && !p->client))
 		return;
@@ -103,7 +103,7 @@ static void begin(struct probe *p, const struct config *c, const struct conf_tar
 }
 
 /* What is wrong with their files is said elsewhere. */
-static void make_clients(const struct config *c, struct probe *probes)
+static void make_clients(const struct config *c, struct probe *probes, size_t n)
 {
 	struct conf_report unsaid;
 	struct clients making;
@@ -115,31 +115,32 @@ static void make_clients(const struct config *c, struct probe *probes)
 	map_init(&files, &a, c->nfiles);
 	for (size_t i = 0; i < c->nfiles; i++)
 		map_add(&files, map_hash(c->files[i]->path), c->files[i]->path, c->files[i]);
-	clients_init(&making, &a, &files, c->ntargets);
-	for (size_t i = 0; i < c->ntargets; i++)
-		if (c->targets[i]->tls && clients_are_whole(&making, c->targets[i]))
-			probes[i].client = clients_make(&making, c->targets[i], &unsaid);
+	clients_init(&making, &a, &files, n);
+	for (size_t i = 0; i < n; i++)
+		if (probes[i].target->tls && clients_are_whole(&making, probes[i].target))
+			probes[i].client = clients_make(&making, probes[i].target, &unsaid);
 	clients_fini(&making);
 	conf_report_fini(&unsaid);
 	arena_fini(&a);
 }
 
 /* What a worker would be told by its parent. */
-static void look_names_up(const struct config *c, struct probe *probes)
+static void look_names_up(const struct config *c, struct probe *probes, size_t n)
 {
-	struct str *names = base_alloc(c->ntargets * sizeof *names);
-	struct msg_addresses *found = base_alloc(c->ntargets * sizeof *found);
-	size_t n = 0;
+	struct str *names = base_alloc(n * sizeof *names);
+	struct msg_addresses *found = base_alloc(n * sizeof *found);
+	size_t nnames = 0;
 
-	for (size_t i = 0; i < c->ntargets; i++)
-		if (c->targets[i]->is_name)
-			names[n++] = c->targets[i]->address;
-	seek_all(names, n, c->global.timeouts.resolve_ms, found);
-	n = 0;
-	for (size_t i = 0; i < c->ntargets; i++)
-		if (c->targets[i]->is_name) {
-			probes[i].found = found[n++];
-			names_set(c->targets[i]->address, probes[i].found.ips, probes[i].found.n);
+	for (size_t i = 0; i < n; i++)
+		if (probes[i].target->is_name)
+			names[nnames++] = probes[i].target->address;
+	seek_all(names, nnames, c->global.timeouts.resolve_ms, found);
+	nnames = 0;
+	for (size_t i = 0; i < n; i++)
+		if (probes[i].target->is_name) {
+			probes[i].found = found[nnames];
+			names_set(names[nnames], found[nnames].ips, found[nnames].n);
+			nnames++;
 		}
 	free(names);
 	free(found);
@@ -203,25 +204,46 @@ static enum verdict tell(const struct probe *p, const char *user, FILE *out)
 }
 
 /* All at once: one that hangs costs the others nothing. */
-static void dial_all(const struct config *c, struct probe *probes)
+static void dial_all(const struct config *c, struct probe *probes, size_t n)
 {
 	bool waits = true;
 
-	for (size_t i = 0; i < c->ntargets; i++)
-		begin(&probes[i], c, c->targets[i]);
+	for (size_t i = 0; i < n; i++)
+		begin(&probes[i], c);
 	while (waits) {
 		waits = false;
-		for (size_t i = 0; i < c->ntargets; i++)
+		for (size_t i = 0; i < n; i++)
 			waits |= probes[i].result == ERR_AGAIN;
 		if (waits)
 			loop_turn(-1);
 	}
 }
 
+/* Of mounts, and where raw connections go; each once. */
+static struct probe *collect(const struct config *c, size_t *n)
+{
+	struct probe *probes = base_zalloc((c->ntargets + c->nlisteners) * sizeof *probes);
+
+	*n = c->ntargets;
+	for (size_t i = 0; i < c->ntargets; i++)
+		probes[i].target = c->targets[i];
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		const struct conf_target *t = c->listeners[i]->vhosts[0]->raw.onward;
+		bool is_new = t;
+
+		for (size_t k = 0; is_new && k < *n; k++)
+			is_new = !str_eq(probes[k].target->name, t->name);
+		if (is_new)
+			probes[(*n)++].target = t;
+	}
+	return probes;
+}
+
 /* In a process of its own, for there is no way back. Returns its exit status. */
 static int run(const struct config *c, const struct priv_user *user, unsigned counts[3], FILE *out)
 {
-	struct probe *probes = base_zalloc(c->ntargets * sizeof *probes);
+	size_t n;
+	struct probe *probes = collect(c, &n);
 	const char *wrong = priv_become(user);
 
 	if (wrong || loop_open() < 0) {
@@ -230,10 +252,10 @@ static int run(const struct config *c, const struct priv_user *user, unsigned co
 		return EXIT_FAILURE;
 	}
 	tls_init();
-	make_clients(c, probes);
-	look_names_up(c, probes);
-	dial_all(c, probes);
-	for (size_t i = 0; i < c->ntargets; i++) {
+	make_clients(c, probes, n);
+	look_names_up(c, probes, n);
+	dial_all(c, probes, n);
+	for (size_t i = 0; i < n; i++) {
 		counts[tell(&probes[i], user->name, out)]++;
 		if (probes[i].dial.stream)
 			stream_close(probes[i].dial.stream);
@@ -288,7 +310,7 @@ void probe_upstreams(const struct config *c, struct conf_report *r, FILE *out)
 		conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "there is no %s \"%.*s\"",
 				found == PRIV_NO_USER ? "user" : "group",
 				STR_ARG(found == PRIV_NO_USER ? g->username : g->groupname));
-	else if (c->ntargets && !fork_and_run(c, &user, counts, out))
+	else if (!fork_and_run(c, &user, counts, out))
 		conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL,
 				"the upstreams could not be tried");
 	add(r, CONF_WARNING, counts[VERDICT_WARN], "cannot be reached for now");

@@ -402,6 +402,18 @@ def test_check_says_what_names_are(port):
             assert re.search("^" + line % port, said, re.M), said
 
 
+def test_check_tries_where_raw_connections_go(port):
+    vhost = plain(onlyraw="1", ws_protocols=[{"raw-proxy": {"status": "ok",
+                                                            "onward": "app.test:%d" % port}}])
+    names, gate = Names(app="127.0.0.3"), Gate(vhost)
+    for word, listener in (("warn", contextlib.nullcontext), ("ok", lambda: up("127.0.0.3", port))):
+        with listener():
+            done = subprocess.run([names.program, "check", "-c", gate.path], capture_output=True, text=True,
+                                  timeout=60)
+            assert re.search(r"^%s +app\.test:%d \(.*\): is 127\.0\.0\.3; " % (word, port), done.stdout, re.M)
+    gate.folder.remove()
+
+
 def test_explain_says_what_names_are(port):
     mounts = [{"mountpoint": "/", "origin": "http://app.test:%d" % port},
               {"mountpoint": "/x", "origin": "http://none.test:%d" % port}]
