@@ -29,7 +29,7 @@
 	X(resolve_interval_ms, "resolve-interval", 30 * 1000, "before a name in use is looked up again")    \
 	X(fallback_silence_ms, "fallback-silence", 2 * 1000, "a silent client before it counts as raw")     \
 	X(tunnel_idle_ms, "tunnel-idle", 86400 * 1000, "a tunnel or relay without bytes either way")        \
-	X(tunnel_half_open_ms, "tunnel-half-open", 60 * 1000, "a tunnel that one side has ended, the same") \
+	X(tunnel_half_open_ms, "tunnel-half-open", 60 * 1000, "silence in a tunnel that one side ended")    \
 	X(drain_ms, "drain", 30 * 1000, "finishing requests when a worker ends")                            \
 	X(drain_tunnels_ms, "drain-tunnels", 3600 * 1000, "finishing tunnels when a worker ends")
 

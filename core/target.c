@@ -207,3 +207,9 @@ bool addrs_have(const struct addrs *s, uint64_t hash)
 			return true;
 	return false;
 }
+
+void place_doubt(struct place *p, uint64_t address)
+{
+	if (p->addrs->n > 1 && addr_hash(&p->addrs->addr[p->good]) == address)
+		p->good = (p->good + 1) % p->addrs->n;
+}

@@ -95,6 +95,11 @@ struct place_spec {
 void place_open(struct place *p, const struct place_spec *at, void (*moved)(struct place *p));
 /* Harmless when all zero. */
 void place_close(struct place *p);
+/*
+ * Whoever answers at this address (dial.address) is not who is wanted, or does not stay: if it is the one
+ * that would be tried first, the next one is.
+ */
+void place_doubt(struct place *p, uint64_t address);
 
 /* One attempt at a connection. Embedded in whoever waits for it; all zero before the first. */
 struct dial {

@@ -117,6 +117,7 @@ static void not_secured(struct up_conn *c, enum err why, const char *detail)
 {
 	char text[256];
 
+	place_doubt(&c->target->place, c->address);
 	if (why != ERR_TLS && why != ERR_UP_CERTIFICATE) {
 		snprintf(text, sizeof text, "%s", detail); /* it goes with the stream */
 		not_connected(c, ERR_UP_HANDSHAKE, text);
@@ -153,6 +154,7 @@ static void secure(struct up_conn *c)
 
 void up_conn_not_secured_in_time(struct up_conn *c)
 {
+	place_doubt(&c->target->place, c->address);
 	not_connected(c, ERR_UP_CONNECT_TIMEOUT, "within the TLS handshake");
 }
 

@@ -236,6 +236,20 @@ def test_the_name_of_a_socket_is_its_upstream_name():
             gate.wait_log("warning: a socket has no name")
 
 
+def test_the_host_of_an_origin_is_its_name():
+    """In SNI, and in the certificate; an address is in no SNI (RFC 6066 section 3)."""
+    names = []
+    server = context("localhost", "127.0.0.1")
+    server.sni_callback = lambda sock, name, context: names.append(name)
+    with ScriptedUpstream(answering(OK), tcp=True, tls=server) as up:
+        with gate_to(up) as gate:
+            assert gate.get("/").body == b"ok"
+        up.origin = up.origin.replace("127.0.0.1", "LocalHost")
+        with gate_to(up) as gate:
+            assert gate.get("/").body == b"ok"
+    assert names == [None, "localhost"]
+
+
 # ---- who it is
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])

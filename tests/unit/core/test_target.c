@@ -561,9 +561,30 @@ static void test_every_errno_has_a_row_with_an_answer(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Who answers there is somebody else: the next address comes first, round and round. */
+static void a_doubtful_address_comes_last(void **state)
+{
+	struct place p = { .addrs = addrs_new(2) };
+	uint64_t hash[2];
+
+	(void)state;
+	for (uint16_t i = 0; i < 2; i++) {
+		assert_true(addr_from_ip(&p.addrs->addr[i], STR("127.0.0.1"), (uint16_t)(1000 + i)));
+		hash[i] = addr_hash(&p.addrs->addr[i]);
+	}
+	place_doubt(&p, hash[1]); /* nobody would try it first */
+	assert_int_equal(p.good, 0);
+	place_doubt(&p, hash[0]);
+	assert_int_equal(p.good, 1);
+	place_doubt(&p, hash[1]);
+	assert_int_equal(p.good, 0);
+	addrs_put(p.addrs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_doubtful_address_comes_last),
 		cmocka_unit_test(test_unix_paths),
 		cmocka_unit_test(test_unix_addresses_as_the_kernel_gives_them),
 		cmocka_unit_test(test_ip_addresses),
