@@ -34,26 +34,33 @@ static void ask_for_room(struct h2c *c)
 		x_room(&list_entry(pos, struct h2s, node)->e, SIZE_MAX);
 }
 
-/*
- * While the stored bytes are within the connection's own buffer the window is the whole one; beyond that,
- * what they have left of it. So what is promised is never exceeded.
- */
+/* An upstream that does not keep up needs no wide windows: what is promised and was not used goes back. */
+static void unpromise(struct h2c *c, uint64_t own, uint64_t stored)
+{
+	uint64_t used = (uint64_t)c->recv_window + stored; /* more than its own */
+	size_t needed = (size_t)MIN(used - own, (uint64_t)c->promised_bytes);
+
+	slab_unpromise(c->promised_bytes - needed);
+	c->promised_bytes = needed;
+	c->recv_target = MIN(c->recv_target, own + needed);
+}
+
+/* While more is stored than its own buffer nothing is given: so what is promised is never exceeded. */
 void h2c_credit(struct h2c *c)
 {
 	uint64_t own = own_buffer(c), buffer = MIN(own + c->promised_bytes, (uint64_t)H2_MAX_WINDOW), stored;
-	int64_t full = MAX((int64_t)buffer, (int64_t)H2_INITIAL_WINDOW), share = full / H2_CREDIT_SHARE;
+	int64_t full = MAX((int64_t)buffer, (int64_t)H2_INITIAL_WINDOW);
 
 	c->owes_credit = false;
-	if (c->state >= H2C_CLOSING || full - c->recv_window < share)
+	if (c->state >= H2C_CLOSING || full - c->recv_window < full / H2_CREDIT_SHARE)
 		return;
 	if (!slab_room()) {
 		slab_wait(&c->memory);
 		return;
 	}
 	stored = stored_bytes(c);
-	if (stored > own)
-		full = (int64_t)(buffer - MIN(buffer, stored));
-	if (full - c->recv_window < share) {
+	if (stored > own) {
+		unpromise(c, own, stored);
 		c->owes_credit = true;
 		ask_for_room(c);
 		return;
