@@ -45,7 +45,12 @@ static void add_row(struct picture *to, const struct picture_row *row)
 		picture_merge(known, row);
 }
 
-static void add_worker(struct parent *p, struct picture *to, const struct child *c)
+static bool owes_answer(const struct child *c)
+{
+	return c->known.asked == c->parent->collect.id && c->known.answered != c->known.asked;
+}
+
+static void add_worker(struct picture *to, const struct child *c)
 {
 	const struct picture_row *said = c->known.rows ? picture_find(c->known.rows, PICTURE_WORKER, STR_NONE,
 								      STR_NONE) : NULL;
@@ -59,7 +64,7 @@ static void add_worker(struct parent *p, struct picture *to, const struct child 
 		memcpy(r->v, said->v, sizeof r->v);
 	r->v[PICTURE_WORKER_pid] = (uint64_t)c->pid;
 	r->v[PICTURE_WORKER_age] = (loop_now_ms() - c->born_ms) / 1000;
-	r->v[PICTURE_WORKER_silent] = c->known.answered != p->collect.id;
+	r->v[PICTURE_WORKER_silent] = owes_answer(c);
 	for (size_t i = 0; c->known.rows && i < c->known.rows->n; i++)
 		if (c->known.rows->rows[i].kind != PICTURE_WORKER)
 			add_row(to, &c->known.rows->rows[i]);
@@ -119,7 +124,7 @@ static void make_picture(struct parent *p, struct picture *out)
 		struct child *c = list_entry(n, struct child, node);
 
 		if (c->role == MSG_WORKER)
-			add_worker(p, out, c);
+			add_worker(out, c);
 	}
 }
 
@@ -163,9 +168,7 @@ static void finish_if_complete(struct parent *p)
 	if (!p->collect.is_running)
 		return;
 	list_for_each(n, &p->children) {
-		struct child *c = list_entry(n, struct child, node);
-
-		if (c->role == MSG_WORKER && c->known.answered != p->collect.id)
+		if (owes_answer(list_entry(n, struct child, node)))
 			return;
 	}
 	finish(p);
@@ -191,6 +194,7 @@ void collect_start(struct parent *p)
 		if (c->role != MSG_WORKER)
 			continue;
 		free_picture(&c->known.coming);
+		c->known.asked = m.id;
 		msg_send(&c->channel, MSG_SURVEY, &m, sizeof m, -1);
 	}
 	finish_if_complete(p);
@@ -202,8 +206,8 @@ bool parent_on_rows(struct msg_channel *channel, struct msg_in *m)
 	struct collect_child *k = &c->known;
 	const struct msg_rows *head = m->data;
 
-	if (head->id != c->parent->collect.id)
-		return head->id < c->parent->collect.id; /* too late */
+	if (head->id != k->asked)
+		return head->id && head->id < k->asked; /* too late */
 	if (k->answered == head->id)
 		return false;
 	if (!k->coming) {

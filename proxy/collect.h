@@ -27,7 +27,8 @@ struct collect_child {
 	struct picture *rows;   /* its last whole answer; NULL: none yet */
 	struct picture *coming; /* the one that is on its way */
 	size_t coming_bytes;
-	uint32_t answered;      /* id of the last question it answered wholly */
+	uint32_t asked;         /* id of the last question it got; one that was born since got none */
+	uint32_t answered;      /* and of the last one that it answered wholly */
 	uint32_t look;          /* it asked for the picture, by this id; 0: it did not */
 };
 

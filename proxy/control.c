@@ -9,7 +9,6 @@
 
 enum {
 	CLIENTS_MAX = 32,
-	BACKLOG = 16,
 	ASK_MS = 5000,   /* from a connection to its request */
 	TAKE_MS = 10000, /* without taking any of its answer */
 	GROUPS_MAX = 256,
