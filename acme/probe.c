@@ -161,29 +161,16 @@ void acme_probe_drop(struct acme_proof *p)
 	*p = (struct acme_proof){ .text = STR_NONE };
 }
 
-/* What comes before the next NUL, which is taken off with it; absent: there is none. */
-static struct str take_text(struct str *s)
-{
-	const char *nul = s->n ? memchr(s->p, 0, s->n) : NULL;
-	struct str text = STR_NONE;
-
-	if (nul) {
-		text = str_of(s->p, (size_t)(nul - s->p));
-		*s = str_of(nul + 1, s->n - text.n - 1);
-	}
-	return text;
-}
-
 void acme_probe_look(struct acme_proof *proof)
 {
 	struct probe p = { .challenge = proof->challenge };
-	struct str name;
+	struct str name = STR_NONE;
+	bool is_whole;
 
 	p.content = proof->text;
-	name = take_text(&p.content);
-	p.token = take_text(&p.content);
+	is_whole = str_take_text(&p.content, &name) && str_take_text(&p.content, &p.token);
 	snprintf(p.name, sizeof p.name, "%.*s", STR_ARG(name));
-	if (name.n && p.token.p && proof->challenge != CONF_ACME_DNS_01 && fork() == 0) {
+	if (is_whole && proof->challenge != CONF_ACME_DNS_01 && fork() == 0) {
 		(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		run(&p);

@@ -60,6 +60,17 @@ bool str_to_u64(struct str s, uint64_t max, uint64_t *out)
 	return true;
 }
 
+bool str_take_text(struct str *s, struct str *out)
+{
+	const char *nul = s->n ? memchr(s->p, 0, s->n) : NULL;
+
+	if (!nul)
+		return false;
+	*out = str_of(s->p, (size_t)(nul - s->p));
+	*s = str_of(nul + 1, s->n - out->n - 1);
+	return true;
+}
+
 static void *had(void *p)
 {
 	BUG_ON(p == NULL); /* out of memory */
@@ -80,4 +91,14 @@ void *base_zalloc(size_t n)
 void *base_realloc(void *p, size_t n)
 {
 	return had(realloc(p, MAX(n, (size_t)1)));
+}
+
+char *str_dup(struct str s)
+{
+	char *p = base_alloc(s.n + 1);
+
+	if (s.n)
+		memcpy(p, s.p, s.n);
+	p[s.n] = 0;
+	return p;
 }

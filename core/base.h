@@ -106,6 +106,11 @@ bool str_eq_nocase(struct str a, struct str b);
 /* Decimal digits only (no sign, no space), at most max. Returns false on anything else or overflow. */
 bool str_to_u64(struct str s, uint64_t max, uint64_t *out) MUST_USE;
 
+/* What comes before the next NUL, which is taken off s with it. False: there is none, and s is as it was. */
+bool str_take_text(struct str *s, struct str *out) MUST_USE;
+/* A copy with a NUL behind it (not counted), the caller's: free. Also of what is absent. */
+char *str_dup(struct str s) MUST_USE;
+
 static inline bool str_starts(struct str s, struct str prefix)
 {
 	return s.n >= prefix.n && str_eq(str_of(s.p, prefix.n), prefix);

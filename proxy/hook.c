@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 enum {
+	RUNNING_MAX = 8,    /* at the same time */
 	TIME_S = 120,       /* DNS servers may be slow to take it up */
 	OUTPUT_BYTES = 16 * 1024,
 	LINE_BYTES = 256,
@@ -14,7 +15,10 @@ enum {
 
 struct hook {
 	struct list node;
-	pid_t pid;
+	struct hooks *all;
+	char *program, *host, *value;
+	const char *verb;
+	pid_t pid;          /* 0: it waits */
 	struct event out;   /* what it prints; -1: closed */
 	struct work work;
 	struct timer deadline;
@@ -121,25 +125,27 @@ static void output_ready(struct event *ev, uint32_t bits)
 
 static void bury(struct grave *g)
 {
-	free(container_of(g, struct hook, grave));
-}
+	struct hook *h = container_of(g, struct hook, grave);
 
-static void tell(struct hook *h, const char *why)
-{
-	hook_done *done = h->done;
-
-	h->done = NULL;
-	if (done)
-		done(h->arg, why);
+	free(h->program);
+	free(h->host);
+	free(h->value);
+	free(h);
 }
 
 static void end(struct hook *h, const char *why)
 {
-	tell(h, why);
+	struct hooks *all = h->all;
+
+	if (h->done)
+		h->done(h->arg, why);
 	close_output(h);
 	work_cancel(&h->work);
 	timer_stop(&h->deadline);
 	list_del(&h->node);
+	all->nrunning -= h->pid != 0;
+	if (!list_empty(&all->waiting))
+		loop_post(&all->start);
 	loop_bury(&h->grave, bury);
 }
 
@@ -151,9 +157,9 @@ static void too_late(struct timer *t)
 	end(h, "the hook was not done in time");
 }
 
-bool hook_reaped(struct list *hooks, int pid, int status)
+bool hook_reaped(struct hooks *all, int pid, int status)
 {
-	list_for_each(n, hooks) {
+	list_for_each(n, &all->running) {
 		struct hook *h = list_entry(n, struct hook, node);
 		char why[LINE_BYTES + 96];
 
@@ -181,7 +187,79 @@ void hook_forget(struct hook *h)
 	h->done = NULL;
 }
 
-void hook_fini(struct list *hooks)
+/* ---- starting ---- */
+
+static bool spawn(struct hook *h)
+{
+	char *argv[] = { h->program, (char *)(uintptr_t)h->verb, h->host, h->value, NULL };
+	int out[2];
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return false;
+	fflush(NULL);
+	h->pid = fork();
+	if (h->pid == 0)
+		become(h->all->user, argv, out[1]);
+	close(out[1]);
+	(void)fcntl(out[0], F_SETFL, O_NONBLOCK);
+	h->out = (struct event){ out[0], output_ready };
+	if (h->pid > 0 && loop_add(&h->out, EPOLLIN) == 0)
+		return true;
+	close(out[0]);
+	h->out.fd = -1;
+	h->pid = 0;
+	return false;
+}
+
+static void start(struct work *w)
+{
+	struct hooks *all = container_of(w, struct hooks, start);
+
+	while (all->nrunning < RUNNING_MAX && !list_empty(&all->waiting)) {
+		struct hook *h = list_entry(all->waiting.next, struct hook, node);
+
+		if (!spawn(h)) {
+			log_error("acme-hook %s: cannot be started: %s", h->name, strerror(errno));
+			end(h, "the hook cannot be started");
+			continue;
+		}
+		list_del(&h->node);
+		list_push(&all->running, &h->node);
+		all->nrunning++;
+		timer_set(&h->deadline, (TIME_S + 5) * 1000);
+	}
+}
+
+struct hook *hook_start(struct hooks *all, struct str program, const char *verb, struct str name,
+			struct str value, hook_done *done, void *arg)
+{
+	struct hook *h = base_zalloc(sizeof *h);
+
+	h->all = all;
+	h->program = str_dup(program);
+	h->host = str_dup(name);
+	h->value = str_dup(value);
+	h->verb = verb;
+	h->out.fd = -1;
+	h->done = done;
+	h->arg = arg;
+	snprintf(h->name, sizeof h->name, "%s %.*s", verb, (int)MIN(name.n, (size_t)100), name.p);
+	work_init(&h->work, read_output);
+	timer_init(&h->deadline, too_late);
+	list_push(&all->waiting, &h->node);
+	loop_post(&all->start);
+	return h;
+}
+
+void hook_init(struct hooks *all, const struct priv_user *user)
+{
+	*all = (struct hooks){ .user = user };
+	list_init(&all->running);
+	list_init(&all->waiting);
+	work_init(&all->start, start);
+}
+
+static void end_all(struct list *hooks)
 {
 	list_for_each_safe(n, tmp, hooks) {
 		struct hook *h = list_entry(n, struct hook, node);
@@ -191,42 +269,9 @@ void hook_fini(struct list *hooks)
 	}
 }
 
-struct hook *hook_start(struct list *hooks, const struct priv_user *user, struct str program,
-			const char *verb, struct str name, struct str value, hook_done *done, void *arg)
+void hook_fini(struct hooks *all)
 {
-	struct hook *h = base_zalloc(sizeof *h);
-	char path[PATH_MAX], host[256], text[256];
-	char *argv[] = { path, (char *)(uintptr_t)verb, host, text, NULL };
-	int out[2];
-
-	snprintf(path, sizeof path, "%.*s", STR_ARG(program));
-	snprintf(host, sizeof host, "%.*s", STR_ARG(name));
-	snprintf(text, sizeof text, "%.*s", STR_ARG(value));
-	snprintf(h->name, sizeof h->name, "%s %.*s", verb, (int)MIN(name.n, (size_t)100), name.p);
-	if (pipe2(out, O_CLOEXEC) < 0) {
-		free(h);
-		return NULL;
-	}
-	fflush(NULL);
-	h->pid = fork();
-	if (h->pid == 0)
-		become(user, argv, out[1]);
-	close(out[1]);
-	(void)fcntl(out[0], F_SETFL, O_NONBLOCK);
-	h->out = (struct event){ out[0], output_ready };
-	if (h->pid < 0 || loop_add(&h->out, EPOLLIN) < 0) {
-		int e = errno;
-
-		close(out[0]);
-		free(h);
-		errno = e;
-		return NULL;
-	}
-	work_init(&h->work, read_output);
-	timer_init(&h->deadline, too_late);
-	timer_set(&h->deadline, (TIME_S + 5) * 1000);
-	h->done = done;
-	h->arg = arg;
-	list_push(hooks, &h->node);
-	return h;
+	end_all(&all->waiting);
+	end_all(&all->running);
+	work_cancel(&all->start);
 }

@@ -267,10 +267,7 @@ static void meet_by_hook(struct challenge *c)
 		tell(c, ENOENT, "no acme-hook is configured for this name");
 		return;
 	}
-	c->hook = hook_start(&p->issue.hooks, &p->current.acme_user, program, "add", c->name, c->content,
-			     hook_ready, c);
-	if (!c->hook)
-		tell(c, errno, "the hook cannot be started");
+	c->hook = hook_start(&p->issue.hooks, program, "add", c->name, c->content, hook_ready, c);
 }
 
 static void meet(struct challenge *c)
@@ -287,11 +284,6 @@ static void meet(struct challenge *c)
 	}
 	timer_set(&c->silent, SILENT_MS);
 	check_all(c->parent);
-}
-
-static void removed(void *arg, const char *why)
-{
-	(void)arg, (void)why; /* a record that stays does no harm; that it failed was logged */
 }
 
 static void drop(struct challenge *c)
@@ -314,9 +306,8 @@ static void drop(struct challenge *c)
 		}
 	} else if (p->current.conf && p->state != PARENT_STOPPING) {
 		program = program_for(p->current.conf, c->name);
-		if (program.n && !hook_start(&p->issue.hooks, &p->current.acme_user, program, "remove",
-					     c->name, c->content, removed, NULL))
-			log_error("acme-hook: cannot be started: %s", strerror(errno));
+		if (program.n)
+			hook_start(&p->issue.hooks, program, "remove", c->name, c->content, NULL, NULL);
 	}
 	loop_bury(&c->grave, bury);
 }
@@ -325,18 +316,6 @@ static void drop_all(struct parent *p)
 {
 	list_for_each_safe(n, tmp, &p->issue.challenges)
 		drop(list_entry(n, struct challenge, node));
-}
-
-/* What comes before the next NUL, which is taken off with it. False: there is none. */
-static bool take_text(struct str *s, struct str *out)
-{
-	const char *nul = s->n ? memchr(s->p, 0, s->n) : NULL;
-
-	if (!nul)
-		return false;
-	*out = str_of(s->p, (size_t)(nul - s->p));
-	*s = str_of(nul + 1, s->n - out->n - 1);
-	return true;
 }
 
 bool parent_on_challenge(struct msg_channel *channel, struct msg_in *m)
@@ -353,7 +332,7 @@ bool parent_on_challenge(struct msg_channel *channel, struct msg_in *m)
 	memcpy(c->text, (const char *)m->data + sizeof *given, n);
 	c->n = n;
 	c->content = str_of(c->text, n);
-	if (!take_text(&c->content, &c->name) || !take_text(&c->content, &c->token) || !c->name.n) {
+	if (!str_take_text(&c->content, &c->name) || !str_take_text(&c->content, &c->token) || !c->name.n) {
 		free(c);
 		return false;
 	}
@@ -427,16 +406,6 @@ static void forget_state(struct issue_state *s)
 	free(s);
 }
 
-static char *copy(struct str s)
-{
-	char *p = base_alloc(s.n + 1);
-
-	if (s.n)
-		memcpy(p, s.p, s.n);
-	p[s.n] = 0;
-	return p;
-}
-
 static bool is_known(const struct config *c, struct str id)
 {
 	for (size_t i = 0; i < c->acme.ncerts; i++)
@@ -453,7 +422,7 @@ bool parent_on_acme_state(struct msg_channel *channel, struct msg_in *m)
 	struct str id, serial;
 	struct issue_state *s;
 
-	if (!take_text(&rest, &id) || !take_text(&rest, &serial))
+	if (!str_take_text(&rest, &id) || !str_take_text(&rest, &serial))
 		return false;
 	list_for_each_safe(n, tmp, &p->issue.states) {
 		s = list_entry(n, struct issue_state, node);
@@ -464,9 +433,9 @@ bool parent_on_acme_state(struct msg_channel *channel, struct msg_in *m)
 		return true; /* of the configuration before */
 	s = base_zalloc(sizeof *s);
 	memcpy(&s->known, m->data, sizeof s->known);
-	s->id = copy(id);
-	s->serial = copy(serial);
-	s->error = copy(rest);
+	s->id = str_dup(id);
+	s->serial = str_dup(serial);
+	s->error = str_dup(rest);
 	list_push(&p->issue.states, &s->node);
 	return true;
 }
@@ -485,7 +454,7 @@ void issue_init(struct parent *p)
 {
 	list_init(&p->issue.challenges);
 	list_init(&p->issue.states);
-	list_init(&p->issue.hooks);
+	hook_init(&p->issue.hooks, &p->current.acme_user);
 	store_init(&p->store);
 }
 

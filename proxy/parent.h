@@ -32,6 +32,7 @@
 #include "proxy/control.h"
 #include "proxy/count.h"
 #include "proxy/heir.h"
+#include "proxy/hook.h"
 #include "proxy/notify.h"
 #include "proxy/privilege.h"
 #include "proxy/store.h"
@@ -174,7 +175,8 @@ struct reasons {
 
 /* What the process that obtains certificates has asked for. */
 struct issue {
-	struct list challenges, states, hooks;
+	struct list challenges, states;
+	struct hooks hooks;
 	size_t nchallenges;
 	uint32_t ids;   /* given out to tokens */
 	uint64_t certs; /* that have come so far */

@@ -125,16 +125,6 @@ static void forget_path(struct store *s, struct str path)
 	}
 }
 
-static struct str copy(struct str s)
-{
-	char *p = base_alloc(s.n + 1);
-
-	if (s.n)
-		memcpy(p, s.p, s.n);
-	p[s.n] = 0;
-	return str_of(p, s.n);
-}
-
 static void keep(struct store *s, struct str path, struct str bytes)
 {
 	struct store_kept *k;
@@ -144,8 +134,8 @@ static void keep(struct store *s, struct str path, struct str bytes)
 		return;
 	}
 	k = base_zalloc(sizeof *k);
-	k->path = copy(path);
-	k->bytes = copy(bytes);
+	k->path = str_of(str_dup(path), path.n);
+	k->bytes = str_of(str_dup(bytes), bytes.n);
 	s->kept_bytes += bytes.n;
 	list_push(&s->kept, &k->node);
 }

@@ -19,18 +19,6 @@ static struct {
 	size_t n;
 } here;
 
-/* What comes before the next NUL, which is taken off with it. False: there is none. */
-static bool take_text(struct str *s, struct str *out)
-{
-	const char *nul = s->n ? memchr(s->p, 0, s->n) : NULL;
-
-	if (!nul)
-		return false;
-	*out = str_of(s->p, (size_t)(nul - s->p));
-	*s = str_of(nul + 1, s->n - out->n - 1);
-	return true;
-}
-
 static void add_http(uint32_t id, struct str token, struct str content)
 {
 	struct token *t = base_alloc(sizeof *t + token.n + content.n);
@@ -49,7 +37,7 @@ bool token_add(uint32_t id, uint32_t kind, struct str text)
 {
 	struct str name, token;
 
-	if (!take_text(&text, &name) || !take_text(&text, &token))
+	if (!str_take_text(&text, &name) || !str_take_text(&text, &token))
 		return false;
 	if (kind == MSG_CHALLENGE_HTTP && token.n && text.n)
 		add_http(id, token, text);

@@ -22,7 +22,7 @@ HOOK = """#!/bin/sh
 echo "$@" >> {log}
 case $1 in
 add) echo "$3" >> {records}/"$2" ;;
-remove) rm -f {records}/"$2" ;;
+remove) sed -i "/$3/d" {records}/"$2"; [ -s {records}/"$2" ] || rm {records}/"$2" ;;
 esac
 """
 
