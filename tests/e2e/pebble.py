@@ -161,19 +161,19 @@ class Pebble:
             context.set_ciphers(ciphers)
         return context
 
-    def look(self, gate, name, ciphers=None):
+    def look(self, gate, name, ciphers=None, alpn="http/1.1"):
         """The certificate that is served for a name, or None: there is none that the CA has issued."""
         try:
             with socket.create_connection(("127.0.0.1", gate.tls_port), gates.TIMEOUT) as s, \
-                    self.client_context(ciphers=ciphers).wrap_socket(s, server_hostname=name) as t:
+                    self.client_context([alpn], ciphers).wrap_socket(s, server_hostname=name) as t:
                 return Served(t.getpeercert(), t.cipher()[0])
         except (ssl.SSLError, ConnectionError):
             return None
 
-    def served(self, gate, name, other_than=None, timeout=gates.TIMEOUT):
+    def served(self, gate, name, other_than=None, alpn="http/1.1", timeout=gates.TIMEOUT):
         """Waits for one."""
         def look():
-            found = self.look(gate, name)
+            found = self.look(gate, name, alpn=alpn)
             return found and found.serial != other_than and found
         return wait_until(look, "a certificate for %s" % name, timeout)
 

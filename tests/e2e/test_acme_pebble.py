@@ -285,12 +285,15 @@ def test_account_binding_and_bad_nonces():
 
 
 def test_reload_during_an_order():
+    """And a vhost that wants clients' certificates and speaks HTTP/2 alone: the CA has neither."""
     pebble = Pebble()
-    gate = Gate(acme("a.test", pebble), acme("b.test", pebble), plain(name="a.test"))
+    strict = {"client_cert_required": "1", "client_cert_ca": gates.authority().path, "alpn": "h2"}
+    gate = Gate(acme("a.test", pebble), plain(name="a.test"),
+                acme("b.test", pebble, acme_challenge="tls-alpn-01", tls_min_version="1.3", **strict))
     with pebble.serving(gate), gate:
         for _ in range(3):
             gate.signal(signal.SIGHUP)
-        a, b = pebble.served(gate, "a.test"), pebble.served(gate, "b.test")
+        a, b = pebble.served(gate, "a.test"), pebble.served(gate, "b.test", alpn="h2")
         assert a.serial != b.serial and orders(pebble) == 2
 
 
