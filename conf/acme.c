@@ -3,13 +3,13 @@
  */
 #include "conf/priv.h"
 
-#define REAL	"https://acme-v02.api.letsencrypt.org/directory"
+#define REAL	 "https://acme-v02.api.letsencrypt.org/directory"
 #define PRACTICE "https://acme-staging-v02.api.letsencrypt.org/directory"
 
 enum {
-	NAMES_MAX = 100,      /* in one certificate: what public CAs allow */
+	NAMES_MAX = 100,       /* in one certificate: what public CAs allow */
 	NAME_FILE_BYTES = 230, /* a name is part of a file's name */
-	URL_BYTES = 200,      /* and so is a URL, of which a character may take three */
+	URL_BYTES = 130,       /* and so is a URL, of which some characters take three */
 };
 
 /* ---- setters ---- */
@@ -237,7 +237,7 @@ static bool check_directory(struct conf_loader *l, const struct conf_entry *writ
 
 	if (!str_starts(rest, STR("https://")) || rest.n <= 8 || memchr(rest.p, ' ', rest.n))
 		say(l, written, "write it as in \"" REAL "\"", "a CA's directory is an https:// URL");
-	else if (rest.n > URL_BYTES / 3 * 2)
+	else if (rest.n > URL_BYTES)
 		say(l, written, NULL, "this URL is too long");
 	else
 		return true;
