@@ -1,6 +1,6 @@
 /*
- * Between an order's process and the one that started it: who asks waits for the answer, and ends when there is
- * nobody to give one.
+ * Between an order's process and the one that started it: who asks waits for the answer, and ends when
+ * there is nobody to give one.
  */
 #include "tests/unit/acme/acme_test.h"
 #include "acme/link.h"
