@@ -225,7 +225,7 @@ static struct acme_care *cert_of(struct acme_agent *g, struct str id)
 
 static void cert_free(struct acme_agent *g, struct acme_care *c)
 {
-	acme_care_withdraw(g, c);
+	acme_care_withdraw(g, c, c->nchallenges);
 	if (c->errand)
 		c->errand->cert = NULL; /* it ends when it next wants something */
 	list_del(&c->node);

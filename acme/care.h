@@ -55,6 +55,7 @@ struct acme_errand {
 	enum conf_acme_kind kind;
 	enum acme_job job;
 	bool failing;
+	size_t met;        /* challenges that were met when it began */
 	uint32_t asked;    /* id of what it waits for; 0: nothing */
 	struct acme_proof proof; /* the challenge that is to be looked at from here */
 	struct timer deadline;
@@ -88,8 +89,8 @@ void acme_errand_close(struct acme_errand *e);
 void acme_errand_answer(struct acme_errand *e, int error);
 /* Collects those that have ended. One that is not heard of any more ends with its next request. */
 void acme_errand_reap(void);
-/* Its challenges need not be met any longer. */
-void acme_care_withdraw(struct acme_agent *g, struct acme_care *c);
+/* The first n of its challenges need not be met any longer. */
+void acme_care_withdraw(struct acme_agent *g, struct acme_care *c, size_t n);
 
 /* ---- agent.c ---- */
 

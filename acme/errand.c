@@ -106,6 +106,7 @@ void acme_errand_start(struct acme_agent *g, struct acme_care *c, enum conf_acme
 
 	*e = (struct acme_errand){ .agent = g, .cert = c, .kind = kind, .job = job };
 	e->failing = c->state.failures > 0;
+	e->met = c->nchallenges;
 	for (size_t i = 0; i < c->conf->naccounts; i++)
 		accounts[i] = acme_login_of(g, c->conf->accounts[i])->account;
 	if (r == 0) {
@@ -152,16 +153,20 @@ static void forward(struct acme_errand *e, uint32_t id)
 		acme_errand_answer(e, errno);
 }
 
-void acme_care_withdraw(struct acme_agent *g, struct acme_care *c)
+void acme_care_withdraw(struct acme_agent *g, struct acme_care *c, size_t n)
 {
-	for (size_t i = 0; i < c->nchallenges; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct msg_challenge_id m = { c->challenges[i] };
 
 		msg_send(g->parent, MSG_UNCHALLENGE, &m, sizeof m, -1);
 	}
-	free(c->challenges);
-	c->challenges = NULL;
-	c->nchallenges = 0;
+	c->nchallenges -= n;
+	if (c->nchallenges) {
+		memmove(c->challenges, c->challenges + n, c->nchallenges * sizeof *c->challenges);
+	} else {
+		free(c->challenges);
+		c->challenges = NULL;
+	}
 }
 
 /*
@@ -253,6 +258,14 @@ static bool take_state(struct acme_errand *e, struct str bytes)
 
 /* ---- its end ---- */
 
+static bool has_order(const struct acme_care *c)
+{
+	for (size_t i = 0; i < CONF_ACME_KINDS; i++)
+		if (c->state.parts[i].order.url.n)
+			return true;
+	return false;
+}
+
 /* words: of the last failure; the state is the order's own but when it could not say it any more. */
 static void over(struct acme_errand *e, enum acme_end end, struct str words)
 {
@@ -261,8 +274,11 @@ static void over(struct acme_errand *e, enum acme_end end, struct str words)
 	struct acme_use *p = &c->parts[e->kind];
 
 	acme_errand_close(e);
-	if (end != ACME_END_WAIT)
-		acme_care_withdraw(g, c);
+	/* while the order goes on the CA may look at any time; what was put in place last is enough */
+	if (!has_order(c))
+		acme_care_withdraw(g, c, c->nchallenges);
+	else if (c->nchallenges > e->met)
+		acme_care_withdraw(g, c, e->met);
 	if (end == ACME_END_REFUSED || end == ACME_END_AWAY) {
 		int64_t wait_ms = MAX(c->state.next_ms - acme_ca_now_ms(), INT64_C(0));
 

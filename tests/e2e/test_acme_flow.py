@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import threading
 
 import pytest
 
@@ -192,3 +193,29 @@ def test_words():
             gate.wait_log(r"the CA answers 403: not \?\[31mthis\?name \(rejectedIdentifier\); next try")
             assert gate.state()["error"].endswith("(rejectedIdentifier)")
         ca.serve_newOrder = real
+
+
+def test_looked_for_while_nobody_asks():
+    """The CA answers 503 while it looks for the proof: that stays in place, and the order is the same."""
+    with MockCA() as ca:
+        ca.steps["authz"] = 1000    # finished by the timer below, not by who asks
+        polls = []
+
+        def look():
+            entry = next(iter(ca.authzs.values()))
+            busy = next(c for c in entry["object"]["challenges"] if c["status"] == "processing")
+            with ca.lock:
+                ca.finish(entry, busy)
+
+        def answered(request):
+            if request.resource == "challenge":
+                threading.Timer(0.5, look).start()
+
+        def arrived(request):
+            polls.extend([0] * (request.resource == "authz"))
+            if request.resource == "authz" and len(polls) == 2:
+                raise Problem(503, "serverInternal", "busy")
+        ca.on_request, ca.on_arrival = answered, arrived
+        with AcmeGate(ca, vhost(ca)) as gate:
+            gate.wait_certificate(ca)
+        assert len(ca.orders) == 1 and len(polls) >= 2
