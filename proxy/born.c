@@ -1,7 +1,7 @@
 #include "proxy/born.h"
 #include "conf/bundle.h"
 #include "core/log.h"
-#include "proxy/child.h"
+#include "proxy/parent/child.h"
 #include "proxy/privilege.h"
 #include "proxy/sandbox.h"
 #include "tls/tls.h"

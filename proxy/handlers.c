@@ -1,10 +1,10 @@
 /* Which function handles which message, by role: one look at what a role listens to. */
 #include "proxy/acmechild.h"
 #include "proxy/helper.h"
-#include "proxy/parent.h"
+#include "proxy/parent/parent.h"
 #include "proxy/resolver.h"
 #include "proxy/trial.h"
-#include "proxy/worker.h"
+#include "proxy/worker/worker.h"
 
 const struct msg_handlers handlers_parent = {
 #define X(NAME, name, from, to, min, max, fds) .on[MSG_##NAME] = parent_on_##name,

@@ -1,7 +1,7 @@
 #include "proxy/helper.h"
 #include "core/log.h"
 #include "proxy/born.h"
-#include "proxy/child.h"
+#include "proxy/parent/child.h"
 #include <unistd.h>
 
 bool helper_on_begin(struct msg_channel *c, struct msg_in *m)

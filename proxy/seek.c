@@ -1,5 +1,5 @@
 #include "proxy/seek.h"
-#include "proxy/child.h"
+#include "proxy/parent/child.h"
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 #include "proxy/trial.h"
 #include "conf/bundle.h"
 #include "proxy/born.h"
-#include "proxy/site.h"
+#include "proxy/worker/site.h"
 #include "tls/tls.h"
 
 bool trial_on_load(struct msg_channel *c, struct msg_in *m)

@@ -5,11 +5,11 @@
  * hold whatever they are: a path is normalised once and for all, what goes up is well formed, nothing of the
  * client's own is in the fields that are Gatehouse's, and every page is as long as it says.
  */
-#include "proxy/auth.h"
-#include "proxy/decide.h"
-#include "proxy/page.h"
-#include "proxy/path.h"
-#include "proxy/trust.h"
+#include "proxy/worker/auth.h"
+#include "proxy/worker/decide.h"
+#include "proxy/worker/page.h"
+#include "proxy/worker/path.h"
+#include "proxy/worker/trust.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -31,6 +31,12 @@ LAYERS = {
     "examples": "",
 }
 
+# Side by side in one folder: two processes that share no code of their own, and what is run by hand.
+APART = {
+    "proxy/parent": "proxy/worker proxy/commands",
+    "proxy/worker": "proxy/parent proxy/commands",
+}
+
 # Which folders may include a system or library header, by the start of its name.
 LIBRARIES = {
     "sys/epoll.h": "core examples",
@@ -69,12 +75,12 @@ GLOBALS = {
     "core/names.c": {"here": "what this worker was told of names"},
     "core/timer.c": {"heap": "the part of the worker's loop that timers alone know"},
     "tls/tls.c": {"tls_w": "what all TLS connections of the worker share"},
-    "proxy/look.c": {"here": "what this worker has asked its parent to be shown"},
-    "proxy/raw.c": {"here": "this worker's targets of raw connections"},
+    "proxy/worker/look.c": {"here": "what this worker has asked its parent to be shown"},
+    "proxy/worker/raw.c": {"here": "this worker's targets of raw connections"},
     "proxy/source.c": {"here": "what this worker has asked its parent"},
-    "proxy/token.c": {"here": "what this worker answers CAs with"},
-    "proxy/site.c": {"current": "the configuration the worker runs: what COMMIT changes",
-                     "dying": "what is being given back, turn by turn"},
+    "proxy/worker/token.c": {"here": "what this worker answers CAs with"},
+    "proxy/worker/site.c": {"current": "the configuration the worker runs: what COMMIT changes",
+                            "dying": "what is being given back, turn by turn"},
     "uds-upstream/pool.c": {"here": "this worker's targets and their connections"},
     "examples/demo/main.c": {"demo": "a program of its own, and this is all of its state"},
 }
@@ -237,6 +243,9 @@ def check_includes(f, paths):
         to = name.split("/")[0]
         if f.folder in LAYERS and to != f.folder and to not in LAYERS[f.folder].split():
             yield line, "include", "%s/ may not include %s/" % (f.folder, to)
+        elif os.path.dirname(name) in APART.get(os.path.dirname(f.path), "").split():
+            yield line, "include", "%s/ may not include %s/" % (
+                os.path.dirname(f.path), os.path.dirname(name))
         elif name.endswith("/priv.h") and to != f.folder and f.folder != "tests":
             yield line, "priv", "%s belongs to %s/ alone" % (name, to)
 
@@ -269,7 +278,7 @@ def check_names(f, paths):
         return
     allowed = tuple(PREFIXES[f.folder].split())
     if f.folder == "proxy":
-        headers = (re.match(r"proxy/(\w+)\.h$", path) for path in paths)
+        headers = (re.match(r"proxy/(?:\w+/)?(\w+)\.h$", path) for path in paths)
         allowed += tuple(m.group(1) + "_" for m in headers if m)
     for p in f.pieces:
         shown = f.path.endswith(".h") or not re.search(r"\bstatic\b", p.head)

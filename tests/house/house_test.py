@@ -71,8 +71,8 @@ static int machine(void)
 {
 """ + "\t;\n" * 120 + "}\n",
     "proxy/main.c": "int main(void)\n{\n\treturn 0;\n}\n",
-    "proxy/alog.h": "#pragma once\nint alog_open(void);\n",
-    "proxy/alog.c": "int alog_open(void)\n{\n\treturn 0;\n}\n",
+    "proxy/worker/alog.h": "#pragma once\nint alog_open(void);\n",
+    "proxy/worker/alog.c": "int alog_open(void)\n{\n\treturn 0;\n}\n",
     "tests/unit/h1/test_a.c": """\
 #include <cmocka.h>
 #include "h1/priv.h"
@@ -90,7 +90,7 @@ TARGETS = {
     "conf/conf.h": "#pragma once\n",
     "h1/h1.h": "#pragma once\n",
     "tls/tls.h": "#pragma once\n",
-    "proxy/page.h": "#pragma once\n",
+    "proxy/worker/page.h": "#pragma once\n",
     "core/z.h": '#pragma once\n#include "core/y.h"\n',
 }
 
@@ -105,7 +105,8 @@ BAD = [
     ("include", "h1/x.c", '#include "conf/conf.h"\n'),
     ("include", "h2/x.c", '#include "h1/h1.h"\n'),
     ("include", "h2/x.c", '#include "tls/tls.h"\n'),
-    ("include", "tls/x.c", '#include "proxy/page.h"\n'),
+    ("include", "tls/x.c", '#include "proxy/worker/page.h"\n'),
+    ("include", "proxy/parent/x.c", '#include "proxy/worker/page.h"\n'),
     ("include", "conf/x.c", '#include "base.h"\n'),
     ("include", "h1/x.c", "#include <openssl/ssl.h>\n"),
     ("include", "proxy/x.c", "#include <sys/epoll.h>\n"),

@@ -1,5 +1,5 @@
 /* The access log: its format, what it escapes, and that it never blocks. */
-#include "proxy/alog.h"
+#include "proxy/worker/alog.h"
 #include "core/log.h"
 #include "tests/unit/proxy/conf.h"
 #include "tests/unit/support/ends.h"

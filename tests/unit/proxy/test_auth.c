@@ -1,5 +1,5 @@
 /* Password files, credentials, what is remembered, and how much may be computed. */
-#include "proxy/auth.h"
+#include "proxy/worker/auth.h"
 #include "core/loop.h"
 #include "tests/unit/guard.h"
 #include "tests/unit/proxy/conf.h"

@@ -1,5 +1,5 @@
 /* What is to be done with a request, from the vhost to the header rules. */
-#include "proxy/decide.h"
+#include "proxy/worker/decide.h"
 #include "tests/unit/proxy/conf.h"
 
 static struct config *c;

@@ -1,4 +1,4 @@
-#include "proxy/handover.h"
+#include "proxy/parent/handover.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>

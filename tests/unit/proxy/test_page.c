@@ -1,7 +1,7 @@
 /* The pages: which form they take, that they are well formed, and that nothing reflected gets out of its
  * place. */
-#include "proxy/page.h"
-#include "proxy/route.h"
+#include "proxy/worker/page.h"
+#include "proxy/worker/route.h"
 #include "tests/unit/proxy/conf.h"
 #include "tests/unit/support/ends.h"
 

@@ -1,5 +1,5 @@
 /* One reading of a path, against a guard page; and what mounts make of it. */
-#include "proxy/path.h"
+#include "proxy/worker/path.h"
 #include "tests/unit/guard.h"
 #include <setjmp.h>
 #include <stdarg.h>

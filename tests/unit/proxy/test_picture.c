@@ -1,6 +1,6 @@
 /* Rows of numbers: put together, sent, and shown. */
 #include "proxy/picture.h"
-#include "proxy/show.h"
+#include "proxy/worker/show.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>

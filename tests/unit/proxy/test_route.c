@@ -1,8 +1,8 @@
 /* The router end and the site under it, with upstreams and TLS that only say what they were asked. */
-#include "proxy/route.h"
-#include "proxy/alog.h"
-#include "proxy/page.h"
-#include "proxy/tables.h"
+#include "proxy/worker/route.h"
+#include "proxy/worker/alog.h"
+#include "proxy/worker/page.h"
+#include "proxy/worker/tables.h"
 #include "tests/unit/proxy/conf.h"
 #include "tests/unit/proxy/no_clients.h"
 #include "tests/unit/support/ends.h"

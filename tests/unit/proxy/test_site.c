@@ -1,5 +1,5 @@
 /* Building a site, all at once or a little at a time, and what is said when it cannot be; TLS is made up. */
-#include "proxy/site.h"
+#include "proxy/worker/site.h"
 #include "core/loop.h"
 #include "tests/unit/proxy/conf.h"
 #include "tests/unit/proxy/no_clients.h"

@@ -6,7 +6,7 @@
 
 #include "core/log.h"
 #include "core/loop.h"
-#include "proxy/store.h"
+#include "proxy/parent/store.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>

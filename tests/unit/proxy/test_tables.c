@@ -1,5 +1,5 @@
 /* Which vhost a name means and which mount a path, and that many cost no more than few. */
-#include "proxy/tables.h"
+#include "proxy/worker/tables.h"
 #include "tests/unit/proxy/conf.h"
 
 static struct config *c;

@@ -1,5 +1,5 @@
 /* Header rules, up and down. */
-#include "proxy/translate.h"
+#include "proxy/worker/translate.h"
 #include "tests/unit/proxy/conf.h"
 
 #define RULE(name, value, op) { { (name), sizeof(name) - 1 }, { (value), sizeof(value) - 1 }, (op) }

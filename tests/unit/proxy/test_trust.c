@@ -1,5 +1,5 @@
 /* Which peers are believed, and whom they speak for. */
-#include "proxy/trust.h"
+#include "proxy/worker/trust.h"
 #include "core/target.h"
 #include "tests/unit/guard.h"
 #include "tests/unit/proxy/conf.h"
