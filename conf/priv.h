@@ -307,11 +307,11 @@ const char *conf_place(struct conf_loader *l, struct conf_pos pos);
 /* User's text in a message: as much of it as a line bears. */
 #define CONF_QUOTE(s) (int)MIN((s).n, (size_t)80), (s).p
 
-/* global.c: `global`, and the sections that stand there and elsewhere */
+/* global.c */
 void conf_finish_global(struct conf_loader *l);
 /* vhost.c */
 void conf_load_vhost(struct conf_loader *l, const struct conf_node *node);
-/* Notes that the configuration names a file, to be read by the parent, and for workers. */
+/* files.c: notes that the configuration names a file, to be read by the parent, and for workers. */
 void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret);
 /* The same file object, with nothing said about it yet. path lies in the configuration's arena. */
 struct conf_file *conf_file_at(struct conf_loader *l, struct str path, struct conf_pos pos);
@@ -347,8 +347,8 @@ struct conf_header_nodes {
 void conf_make_headers(struct conf_loader *l, const struct conf_header_nodes *from, bool up,
 		       struct conf_header **rules, size_t *n);
 /*
- * The keys of a `limits` or `timeouts` section (scope) that stands at a level: CONF_IN_GLOBAL, _VHOST,
- * _MOUNT.
+ * set.c: the keys of a `limits` or `timeouts` section (scope) that stands at a level: CONF_IN_GLOBAL,
+ * _VHOST, _MOUNT.
  */
 void conf_walk_section(struct conf_loader *l, enum conf_scope level, enum conf_scope scope, void *object,
 		       const struct conf_node *map);

@@ -73,3 +73,12 @@ enum conf_value conf_to_bytes(struct str s, uint64_t *out)
 
 	return with_unit(s, units, ARRAY_SIZE(units), CONF_BYTES_MAX, out);
 }
+
+struct str conf_lower(struct arena *a, struct str s)
+{
+	char *p = arena_dup_c(a, s);
+
+	for (size_t i = 0; i < s.n; i++)
+		p[i] = str_lower_char(p[i]);
+	return str_of(p, s.n);
+}

@@ -3,40 +3,6 @@
  */
 #include "conf/priv.h"
 
-struct str conf_lower(struct arena *a, struct str s)
-{
-	char *p = arena_dup_c(a, s);
-
-	for (size_t i = 0; i < s.n; i++)
-		p[i] = str_lower_char(p[i]);
-	return str_of(p, s.n);
-}
-
-struct conf_file *conf_file_at(struct conf_loader *l, struct str path, struct conf_pos pos)
-{
-	struct config *c = l->c;
-	void **slot = conf_map_at(&l->tmp, &l->files, path);
-	struct conf_file *f = *slot;
-
-	if (!f) {
-		*slot = f = arena_new(&c->arena, struct conf_file);
-		f->path = path;
-		f->pos = pos;
-		arena_grow(&c->arena, c->files, c->nfiles, l->files_cap);
-		c->files[c->nfiles++] = f;
-	}
-	return f;
-}
-
-void conf_add_file(struct conf_loader *l, struct str path, const struct conf_node *at, bool secret)
-{
-	struct conf_file *f = conf_file_at(l, path, at->pos);
-
-	f->audience |= CONF_FOR_WORKERS;
-	f->secret |= secret;
-	f->needed = true;
-}
-
 /* ---- setters ---- */
 
 void conf_set_vhost_name(struct conf_loader *l, const struct conf_key *k, void *object,
