@@ -240,10 +240,9 @@ static struct probe *collect(const struct config *c, size_t *n)
 }
 
 /* In a process of its own, for there is no way back. Returns its exit status. */
-static int run(const struct config *c, const struct priv_user *user, unsigned counts[3], FILE *out)
+static int run(const struct config *c, struct probe *probes, size_t n, const struct priv_user *user,
+	       unsigned counts[3], FILE *out)
 {
-	size_t n;
-	struct probe *probes = collect(c, &n);
 	const char *wrong = priv_become(user);
 
 	if (wrong || loop_open() < 0) {
@@ -266,11 +265,11 @@ static int run(const struct config *c, const struct priv_user *user, unsigned co
 	names_sweep();
 	loop_close();
 	tls_fini();
-	free(probes);
 	return EXIT_SUCCESS;
 }
 
-static bool fork_and_run(const struct config *c, const struct priv_user *user, unsigned counts[3], FILE *out)
+static bool fork_and_run(const struct config *c, struct probe *probes, size_t n, const struct priv_user *user,
+			 unsigned counts[3], FILE *out)
 {
 	size_t bytes = 3 * sizeof *counts;
 	int fd[2], status;
@@ -282,7 +281,7 @@ static bool fork_and_run(const struct config *c, const struct priv_user *user, u
 	fflush(out);
 	pid = fork();
 	if (pid == 0) {
-		status = run(c, user, counts, out);
+		status = run(c, probes, n, user, counts, out);
 		fflush(out);
 		_exit(write(fd[1], counts, bytes) == (ssize_t)bytes ? status : EXIT_FAILURE);
 	}
@@ -305,15 +304,18 @@ void probe_upstreams(const struct config *c, struct conf_report *r, FILE *out)
 	unsigned counts[3] = { 0 };
 	struct priv_user user;
 	enum priv_found found = priv_find(&user, g->username, g->groupname, false);
+	size_t n;
+	struct probe *probes = collect(c, &n);
 
 	if (found == PRIV_NO_USER || found == PRIV_NO_GROUP)
 		conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "there is no %s \"%.*s\"",
 				found == PRIV_NO_USER ? "user" : "group",
 				STR_ARG(found == PRIV_NO_USER ? g->username : g->groupname));
-	else if (!fork_and_run(c, &user, counts, out))
+	else if (n && !fork_and_run(c, probes, n, &user, counts, out))
 		conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL,
 				"the upstreams could not be tried");
 	add(r, CONF_WARNING, counts[VERDICT_WARN], "cannot be reached for now");
 	add(r, CONF_ERROR, counts[VERDICT_FAIL], "cannot be reached before something is changed");
 	priv_fini(&user);
+	free(probes);
 }
