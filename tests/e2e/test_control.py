@@ -146,6 +146,7 @@ def test_reopen_and_stop():
 def test_who_may_ask():
     with Demo() as demo, Gate(plain(demo.origin)) as gate:
         path = gate.folder / "control"
+        wait_until(lambda: os.path.exists(path), "the control socket")     # later than the listeners
         mode = os.stat(path)
         assert stat.S_IMODE(mode.st_mode) == 0o600 and mode.st_uid == os.geteuid()
         if not ROOT:
