@@ -127,6 +127,13 @@ void conf_check_acme(struct conf_loader *l, struct conf_vhost_draft *d)
 	};
 
 	if (d->acme_at) {
+		const struct conf_node *port = d->seen[CONF_KEY_PORT];
+
+		if (port && str_eq(port->text, STR("80")))
+			conf_warning(l, port,
+				     "for https write 443; plain HTTP has no certificate, "
+				     "and needs none for http-01",
+				     "a vhost with \"acme\" speaks TLS, here on port 80");
 		check_path(l, d->seen[CONF_KEY_HOST_SSL_CERT], &d->certs, &d->acme.cert_path);
 		check_path(l, d->seen[CONF_KEY_HOST_SSL_KEY], &d->keys, &d->acme.key_path);
 		return;
