@@ -124,9 +124,10 @@ NODE = r"""
 const https = require('https'), crypto = require('crypto'), fs = require('fs');
 const [port, ca] = process.argv.slice(1);
 const connections = new Set();
+const to = { host: 'localhost', family: 4, port };      // a machine may have localhost be ::1 first
 const agent = new https.Agent({ keepAlive: true, maxSockets: 4, ca: fs.readFileSync(ca) });
 const ask = (method, path, body, headers) => new Promise((resolve, reject) => {
-  const seen = [], r = https.request({ agent, host: 'localhost', port, method, path, headers });
+  const seen = [], r = https.request({ ...to, agent, method, path, headers });
   r.on('error', reject).on('information', i => seen.push(i.statusCode)).on('continue', () => r.end(body));
   r.on('socket', s => s.on('secureConnect', () => connections.add(s))).on('response', a => {
     const pieces = [];
@@ -140,8 +141,7 @@ const websocket = () => new Promise((resolve, reject) => {
   const key = crypto.randomBytes(16).toString('base64');
   const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13',
     'Sec-WebSocket-Key': key };
-  const to = { host: 'localhost', port, path: '/ws', ca: fs.readFileSync(ca), agent: false };
-  const r = https.request({ ...to, headers });
+  const r = https.request({ ...to, path: '/ws', ca: fs.readFileSync(ca), agent: false, headers });
   r.on('error', reject).on('response', a => reject(a.statusCode)).on('upgrade', (a, socket, head) => {
     socket.on('data', d => { head = Buffer.concat([head, d]); if (head.length >= 4) socket.end(); });
     socket.on('close', () => resolve(head.toString('latin1')));

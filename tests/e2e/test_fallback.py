@@ -331,6 +331,7 @@ def test_target_restarts():
         for w in waiting:
             with w:
                 assert w.read(len(BANNER)) == BANNER
+                assert w.read(16) == b"SSH-2.0-CLIENT\r\n"    # unread it would be reset
 
 
 def test_reload_and_drain():

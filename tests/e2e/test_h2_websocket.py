@@ -180,7 +180,7 @@ def test_tunnel_behind_an_application_that_dies():
 NODE = """
 const http2 = require('http2'), fs = require('fs');
 const client = http2.connect('https://localhost:' + process.argv[2],
-    { ca: fs.readFileSync(process.argv[3]) });
+    { ca: fs.readFileSync(process.argv[3]), family: 4 });
 client.on('error', e => { throw e; });
 client.on('remoteSettings', settings => {
     if (!settings.enableConnectProtocol) throw new Error('not announced');
