@@ -148,8 +148,8 @@ def visit(demo, **keys):
             def lines():
                 with open(folder / "access") as f:
                     text = f.read()
-                return "/report" in text and text.splitlines()
-            log = wait_until(lines, "the report in the access log")
+                return "/report" in text and "/app/ws" in text and text.splitlines()
+            log = wait_until(lines, "the report and the WebSocket's end in the access log")
     folder.remove()
     assert "error" not in report, report
     return report, log
