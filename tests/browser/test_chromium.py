@@ -141,7 +141,8 @@ def visit(demo, **keys):
     with ScriptedUpstream(serve) as page:
         vhost = tls(page.origin, access_log=folder / "access", **keys)
         vhost["mounts"].append({"mountpoint": "/app", "origin": demo.origin})
-        with Gate(vhost, count_threads="1") as gate, \
+        # a Chromium to whom the last frame comes with the end of the stream leaves its own side open
+        with Gate(vhost, count_threads="1", timeouts={"tunnel-half-open": "500ms"}) as gate, \
                 Browser("https://localhost:%d/" % gate.tls_port, vhost["host-ssl-cert"]):
             report = reports.get(timeout=60)
 
