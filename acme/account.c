@@ -59,16 +59,11 @@ static struct str compose(struct acme_flow *f)
 {
 	json_t *payload = json_object();
 	struct str s = STR_NONE;
-	char *text;
 
 	BUG_ON(!payload || json_object_set_new(payload, "termsOfServiceAgreed", json_true()) != 0);
 	add_contacts(f, payload);
-	if (add_binding(f, payload)) {
-		text = json_dumps(payload, JSON_COMPACT);
-		BUG_ON(!text);
-		s = arena_dup(&f->ca.arena, str_from_c(text));
-		free(text);
-	}
+	if (add_binding(f, payload))
+		s = acme_ca_compose(&f->ca, payload);
 	json_decref(payload);
 	return s;
 }

@@ -258,6 +258,17 @@ static bool post_signed(struct acme_ca *ca, struct str url, struct str payload, 
 }
 
 /* RFC 8555 section 6.5: a refused nonce comes with a good one, and nothing has been done yet. */
+struct str acme_ca_compose(struct acme_ca *ca, const json_t *payload)
+{
+	char *text = json_dumps(payload, JSON_COMPACT);
+	struct str s;
+
+	BUG_ON(!text);
+	s = arena_dup(&ca->arena, str_from_c(text));
+	free(text);
+	return s;
+}
+
 bool acme_ca_post(struct acme_ca *ca, struct str url, struct str payload, unsigned how)
 {
 	for (unsigned i = 0; i < NONCE_TRIES; i++) {

@@ -84,6 +84,8 @@ enum acme_post {
 	ACME_POST_CHAIN = 4,  /* asks for a certificate chain */
 };
 
+/* A payload as text, in the conversation's arena. */
+struct str acme_ca_compose(struct acme_ca *ca, const json_t *payload) MUST_USE;
 /* Signed, with badNonce dealt with. True: 2xx. payload empty: POST-as-GET. */
 bool acme_ca_post(struct acme_ca *ca, struct str url, struct str payload, unsigned how) MUST_USE;
 /* Unsigned. True: 2xx. */

@@ -183,7 +183,6 @@ static struct str compose(struct acme_flow *f, bool replaces)
 {
 	json_t *payload = json_object(), *identifiers = json_array();
 	struct str s;
-	char *text;
 
 	BUG_ON(!payload || !identifiers);
 	for (size_t i = 0; i < f->t->cert->nnames; i++)
@@ -193,10 +192,7 @@ static struct str compose(struct acme_flow *f, bool replaces)
 	BUG_ON(json_object_set_new(payload, "identifiers", identifiers) != 0);
 	if (replaces)
 		BUG_ON(json_object_set_new(payload, "replaces", json_string(f->t->facts.ari_id.p)) != 0);
-	text = json_dumps(payload, JSON_COMPACT);
-	BUG_ON(!text);
-	s = arena_dup(&f->ca.arena, str_from_c(text));
-	free(text);
+	s = acme_ca_compose(&f->ca, payload);
 	json_decref(payload);
 	return s;
 }

@@ -271,69 +271,66 @@ static void find_users(struct parent *p, struct conf_report *r)
 		say_user(p, "acme-username", acme, STR_NONE, found, r);
 }
 
-/* False: there is nothing that could be tried. */
-static bool read_configuration(struct parent *p, struct conf_report *r)
+/* ---- where the next configuration comes from: each returns the bundle's descriptor, or -1 ---- */
+
+static int bundle_asked(struct parent *p, struct conf_given *given, struct conf_report *r)
 {
 	const struct parent_options *o = p->options;
-	struct parent_conf *next = &p->reload.next;
-	struct conf_given given = { .more = o->more };
-	struct conf_record *kept = store_kept(&p->store, &given.nkept);
+	struct config **conf = &p->reload.next.conf;
 
-	given.kept = kept;
-	*next = (struct parent_conf){ .certs = p->issue.certs };
-	next->bundle = o->path ? conf_make_bundle(o->path, &given, r, &next->conf) :
-				 conf_make_bundle_from(&o->source, 1, &given, r, &next->conf);
-	free(kept);
-	if (next->bundle < 0)
-		return false;
-	next->generation = ++p->generations;
-	find_users(p, r);
-	return true;
+	given->more = o->more;
+	return o->path ? conf_make_bundle(o->path, given, r, conf) :
+			 conf_make_bundle_from(&o->source, 1, given, r, conf);
 }
 
-/* The same from what is served. */
-static bool read_again(struct parent *p, struct conf_report *r)
+/* From what is served. */
+static int bundle_renewal(struct parent *p, struct conf_given *given, struct conf_report *r)
 {
-	struct parent_conf *next = &p->reload.next;
-	struct conf_given given = { .nkept = 0 };
-	struct conf_record *kept = store_kept(&p->store, &given.nkept);
+	int fd = conf_bundle_again(p->current.bundle, p->current.conf, CONF_FOR_WORKERS, given);
 
-	given.kept = kept;
-	*next = (struct parent_conf){ .certs = p->issue.certs };
-	next->bundle = conf_bundle_again(p->current.bundle, p->current.conf, CONF_FOR_WORKERS, &given);
-	free(kept);
-	if (next->bundle < 0) {
+	if (fd < 0)
 		conf_report_add(r, CONF_ERROR, (struct conf_pos){ 0 }, NULL, "cannot make the bundle: %s",
 				strerror(errno));
-		return false;
-	}
-	next->conf = conf_from_bundle(next->bundle, r);
-	next->generation = ++p->generations;
-	find_users(p, r);
-	return true;
+	else
+		p->reload.next.conf = conf_from_bundle(fd, r);
+	return fd;
 }
 
 /* The same, with the files that it names as they are now. */
-static bool read_files(struct parent *p, struct conf_report *r)
+static int bundle_files(struct parent *p, struct conf_given *given, struct conf_report *r)
 {
-	struct parent_conf *next = &p->reload.next;
-	struct conf_given given = { .nkept = 0 };
-	struct conf_record *kept = store_kept(&p->store, &given.nkept);
 	struct conf_source *sources;
 	struct conf_bundle b;
 	size_t n = 0;
+	int fd;
+
+	if (!conf_bundle_map(&b, p->current.bundle))
+		return -1;
+	sources = base_zalloc((b.n + 1) * sizeof *sources);
+	for (size_t i = 0; i < b.n; i++)
+		if (b.records[i].kind == CONF_RECORD_SOURCE)
+			sources[n++] = (struct conf_source){ b.records[i].path, b.records[i].bytes };
+	fd = conf_make_bundle_from(sources, n, given, r, &p->reload.next.conf);
+	free(sources);
+	conf_bundle_unmap(&b);
+	return fd;
+}
+
+/* False: there is nothing that could be tried. */
+static bool read_next(struct parent *p, enum reload_why why, struct conf_report *r)
+{
+	static int (*const bundle[])(struct parent *p, struct conf_given *given, struct conf_report *r) = {
+		[RELOAD_ASKED] = bundle_asked,
+		[RELOAD_RENEWAL] = bundle_renewal,
+		[RELOAD_FILES] = bundle_files,
+	};
+	struct parent_conf *next = &p->reload.next;
+	struct conf_given given = { .nkept = 0 };
+	struct conf_record *kept = store_kept(&p->store, &given.nkept);
 
 	given.kept = kept;
-	*next = (struct parent_conf){ .certs = p->issue.certs, .bundle = -1 };
-	if (conf_bundle_map(&b, p->current.bundle)) {
-		sources = base_zalloc((b.n + 1) * sizeof *sources);
-		for (size_t i = 0; i < b.n; i++)
-			if (b.records[i].kind == CONF_RECORD_SOURCE)
-				sources[n++] = (struct conf_source){ b.records[i].path, b.records[i].bytes };
-		next->bundle = conf_make_bundle_from(sources, n, &given, r, &next->conf);
-		free(sources);
-		conf_bundle_unmap(&b);
-	}
+	*next = (struct parent_conf){ .certs = p->issue.certs };
+	next->bundle = bundle[why](p, &given, r);
 	free(kept);
 	if (next->bundle < 0)
 		return false;
@@ -345,11 +342,6 @@ static bool read_files(struct parent *p, struct conf_report *r)
 /* Also of a configuration that has errors: the trial finds all of them, so that they are told together. */
 static void begin(struct parent *p, enum reload_why why)
 {
-	static bool (*const read_next[])(struct parent *p, struct conf_report *r) = {
-		[RELOAD_ASKED] = read_configuration,
-		[RELOAD_RENEWAL] = read_again,
-		[RELOAD_FILES] = read_files,
-	};
 	struct reload *l = &p->reload;
 	struct conf_report r;
 	bool is_there;
@@ -361,7 +353,7 @@ static void begin(struct parent *p, enum reload_why why)
 		control_reload_begins(p, l->is_dry);
 	timer_init(&l->deadline, too_late);
 	timer_set(&l->deadline, DEADLINE_MS);
-	is_there = read_next[why](p, &r);
+	is_there = read_next(p, why, &r);
 	l->is_refused = r.counts[CONF_ERROR] > 0;
 	if (why != RELOAD_RENEWAL || l->is_refused) /* warnings have been told before */
 		parent_tell(p, &r);

@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import os
 import queue
-import resource
 
 import pytest
 
@@ -15,14 +14,7 @@ from peers import ScriptedUpstream, answering, response
 from recorder import Recorder
 
 OK = response(b"ok")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def descriptors():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+pytestmark = pytest.mark.usefixtures("descriptors")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import queue
-import resource
 import select
 import socket
 import threading
@@ -16,14 +15,7 @@ from gate import Demo, Gate, pattern, plain, tls, wait_until
 from peers import ScriptedUpstream
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def descriptors():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+pytestmark = pytest.mark.usefixtures("descriptors")
 
 
 @pytest.fixture(scope="module")

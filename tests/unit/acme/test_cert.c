@@ -2,26 +2,11 @@
  * Requests, challenge certificates, and the facts of chains.
  */
 #include "tests/unit/acme/acme_test.h"
+#include "tests/unit/acme/arena.h"
 #include "acme/cert.h"
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <time.h>
-
-static struct arena a;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena_init(&a);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_fini(&a);
-	return 0;
-}
 
 static X509 *read_cert(struct str pem)
 {

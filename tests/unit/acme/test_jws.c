@@ -2,6 +2,7 @@
  * Keys and signatures, against the examples of RFC 7515 (appendix A.3), 7638 and 4648.
  */
 #include "tests/unit/acme/acme_test.h"
+#include "tests/unit/acme/arena.h"
 #include "acme/jws.h"
 #include <openssl/ecdsa.h>
 #include <openssl/hmac.h>
@@ -10,22 +11,6 @@
 #define KEY_X "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
 #define KEY_Y "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
 #define KEY_D "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"
-
-static struct arena a;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena_init(&a);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_fini(&a);
-	return 0;
-}
 
 static EVP_PKEY *example_key(void)
 {

@@ -2,24 +2,9 @@
  * The files that outlive the process: what is written comes back, and what is broken is no state.
  */
 #include "tests/unit/acme/acme_test.h"
+#include "tests/unit/acme/arena.h"
 #include "acme/store.h"
 #include "acme/https.h"
-
-static struct arena a;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena_init(&a);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_fini(&a);
-	return 0;
-}
 
 static struct acme_state example(void)
 {

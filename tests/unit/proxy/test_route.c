@@ -4,7 +4,7 @@
 #include "proxy/worker/page.h"
 #include "proxy/worker/tables.h"
 #include "tests/unit/proxy/conf.h"
-#include "tests/unit/proxy/no_clients.h"
+#include "tests/unit/proxy/no_tls.h"
 #include "tests/unit/support/ends.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
@@ -28,7 +28,6 @@ static struct fake {
 	unsigned opens;
 	unsigned may_retry;        /* how many times it says yes */
 	unsigned asked;
-	int contexts, listeners;   /* alive */
 	struct tls_name names[8];  /* of the last listener */
 	size_t nnames;
 	bool strict;
@@ -92,42 +91,8 @@ struct tls_context *tls_context_new(const struct tls_files *f, const struct tls_
 				    struct conf_report *r)
 {
 	(void)f, (void)p, (void)r;
-	fake.contexts++;
+	made_up.contexts++;
 	return base_alloc(1);
-}
-
-struct tls_context *tls_context_get(struct tls_context *c)
-{
-	return c;
-}
-
-bool tls_context_is_empty(const struct tls_context *c)
-{
-	(void)c;
-	return false;
-}
-
-bool tls_challenge_add(uint32_t id, struct str name, struct str pem)
-{
-	(void)id, (void)name, (void)pem;
-	return true;
-}
-
-void tls_challenge_drop(uint32_t id)
-{
-	(void)id;
-}
-
-struct str tls_context_client_ca(const struct tls_context *c)
-{
-	(void)c;
-	return STR_NONE;
-}
-
-void tls_context_put(struct tls_context *c)
-{
-	fake.contexts--;
-	free(c);
 }
 
 void tls_context_warn(const struct tls_context *c, const struct tls_files *f, struct str name,
@@ -142,14 +107,8 @@ struct tls_listener *tls_listener_new(const struct tls_name *names, size_t n, bo
 	memcpy(fake.names, names, n * sizeof *names);
 	fake.nnames = n;
 	fake.strict = strict;
-	fake.listeners++;
+	made_up.listeners++;
 	return base_alloc(1);
-}
-
-void tls_listener_put(struct tls_listener *l)
-{
-	fake.listeners--;
-	free(l);
 }
 
 /* ---- the rig ---- */
@@ -258,8 +217,8 @@ static int teardown(void **state)
 	test_end_fini(&fake.up);
 	test_loop_close();
 	close(log_file);
-	assert_int_equal(fake.contexts, 0);
-	assert_int_equal(fake.listeners, 0);
+	assert_int_equal(made_up.contexts, 0);
+	assert_int_equal(made_up.listeners, 0);
 	for (size_t i = 0; i < fake.ntargets; i++)
 		assert_int_equal(fake.targets[i].refs, 0);
 	return 0;
@@ -723,7 +682,7 @@ static void an_exchange_keeps_the_site_it_began_with(void **state)
 	ask("GET", "a.test", "/app/x");
 	site_swap(make_site());
 	assert_true(site_current() != old);
-	assert_int_equal(fake.contexts, 4);
+	assert_int_equal(made_up.contexts, 4);
 	assert_ptr_equal(x->conf, site_config(old));
 	/* log files opened anew, and moved away before: what is logged by the old one goes to the new file */
 	close(log_file);
@@ -733,7 +692,7 @@ static void an_exchange_keeps_the_site_it_began_with(void **state)
 	loop_turn(0);
 	assert_int_equal(down.head->status, 503);
 	done();
-	assert_int_equal(fake.contexts, 2);
+	assert_int_equal(made_up.contexts, 2);
 	loop_turn(0);
 	assert_non_null(strstr(logged(), "] \"GET /app/x HTTP/1.1\" 503 "));
 	ask("GET", "a.test", "/app/x");
@@ -752,7 +711,7 @@ static void a_tunnel_lets_its_site_go(void **state)
 	x_head(&fake.up.e, r);
 	assert_int_equal(r->nfields, 0);
 	site_swap(make_site());
-	assert_int_equal(fake.contexts, 2);
+	assert_int_equal(made_up.contexts, 2);
 	assert_null(x->conf);
 	assert_null(x->mount);
 	assert_int_equal(x->timeouts->upstream_response_ms, 77);
@@ -788,7 +747,7 @@ static void a_removed_listener_is_served_by_its_last_site(void **state)
 	tell(test_request(x, "GET", "/app/y"));
 	assert_string_equal(fake.opened->text, "unix:/run/a.sock");
 	done();
-	assert_int_equal(fake.contexts, 0);
+	assert_int_equal(made_up.contexts, 0);
 }
 
 static void listeners_are_as_configured(void **state)

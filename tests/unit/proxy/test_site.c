@@ -2,14 +2,14 @@
 #include "proxy/worker/site.h"
 #include "core/loop.h"
 #include "tests/unit/proxy/conf.h"
-#include "tests/unit/proxy/no_clients.h"
+#include "tests/unit/proxy/no_tls.h"
 #include "tls/tls.h"
 #include "uds-upstream/up.h"
 
 /* ---- stand-ins for uds-upstream and tls ---- */
 
 static struct fake {
-	int contexts, listeners, targets; /* alive */
+	int targets; /* alive */
 	const char *bad_cert;		  /* this name's certificate cannot be used */
 } fake;
 
@@ -39,42 +39,8 @@ struct tls_context *tls_context_new(const struct tls_files *f, const struct tls_
 				fake.bad_cert);
 		return NULL;
 	}
-	fake.contexts++;
+	made_up.contexts++;
 	return base_alloc(1);
-}
-
-struct tls_context *tls_context_get(struct tls_context *c)
-{
-	return c;
-}
-
-bool tls_context_is_empty(const struct tls_context *c)
-{
-	(void)c;
-	return false;
-}
-
-bool tls_challenge_add(uint32_t id, struct str name, struct str pem)
-{
-	(void)id, (void)name, (void)pem;
-	return true;
-}
-
-void tls_challenge_drop(uint32_t id)
-{
-	(void)id;
-}
-
-struct str tls_context_client_ca(const struct tls_context *c)
-{
-	(void)c;
-	return STR_NONE;
-}
-
-void tls_context_put(struct tls_context *c)
-{
-	fake.contexts--;
-	free(c);
 }
 
 void tls_context_warn(const struct tls_context *c, const struct tls_files *f, struct str name,
@@ -87,14 +53,8 @@ void tls_context_warn(const struct tls_context *c, const struct tls_files *f, st
 struct tls_listener *tls_listener_new(const struct tls_name *names, size_t n, bool strict)
 {
 	(void)names, (void)n, (void)strict;
-	fake.listeners++;
+	made_up.listeners++;
 	return base_alloc(1);
-}
-
-void tls_listener_put(struct tls_listener *l)
-{
-	fake.listeners--;
-	free(l);
 }
 
 /* ---- the rig ---- */
@@ -129,8 +89,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	loop_close();
-	assert_int_equal(fake.contexts, 0);
-	assert_int_equal(fake.listeners, 0);
+	assert_int_equal(made_up.contexts, 0);
+	assert_int_equal(made_up.listeners, 0);
 	assert_int_equal(fake.targets, 0);
 	return 0;
 }
@@ -222,7 +182,7 @@ static void builds_a_little_at_a_time(void **state)
 		calls++;
 	assert_int_equal(r, 1);
 	assert_true(calls <= 4);
-	assert_int_equal(fake.contexts, 2);
+	assert_int_equal(made_up.contexts, 2);
 	assert_null(site_current());
 	site_put(s);
 	/* one that is given up half-way */
